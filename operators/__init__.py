@@ -1,0 +1,1 @@
+"""Airflow operators of Konsil: each stores its arguments and starts one `konsil` verb."""

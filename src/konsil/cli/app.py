@@ -1,0 +1,63 @@
+"""The entrance: every module beside this one that has `register(app)` adds its verbs.
+
+Verb modules import nothing heavy at their top, so that `konsil --help` answers at once and works without the extras.
+A `KonsilError` ends as one sentence on stderr and exit code 1, never as a traceback.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+
+import typer
+
+from konsil import __version__, cli
+from konsil.errors import KonsilError
+
+app = typer.Typer(
+    name="konsil",
+    help="Hospitals prepare brain MRI and train models together; no image and no identifier leaves a site.",
+    epilog="Research use only, not a medical device.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def entrance(version: bool = typer.Option(False, "--version", help="Print the version and end.")) -> None:
+    """Options that come before the verb."""
+    if version:
+        typer.echo(f"konsil {__version__}")
+        raise typer.Exit
+
+
+def assemble() -> typer.Typer:
+    """Register every verb, in the order of the module names."""
+    if app.registered_commands:
+        return app
+    for module in sorted(pkgutil.iter_modules(cli.__path__), key=lambda found: found.name):
+        register = getattr(importlib.import_module(f"konsil.cli.{module.name}"), "register", None)
+        if register is not None:
+            register(app)
+    return app
+
+
+def main() -> None:
+    """Run the command line; the exit code is the process's."""
+    try:
+        assemble()()
+    except KonsilError as error:
+        typer.echo(f"konsil: {error.sentence}", err=True)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        typer.echo(f"konsil: {missing_extra(error)}", err=True)
+        sys.exit(1)
+
+
+def missing_extra(error: ModuleNotFoundError) -> str:
+    """Say which extra brings the module that this verb lacks."""
+    extras = {"torch": "nnunet", "nnunetv2": "nnunet", "airflow": "airflow", "psutil": "stack"}
+    extra = extras.get((error.name or "").split(".")[0], "imaging")
+    return f"this verb needs the module {error.name}, which is not installed. Install it with: pip install 'konsil[{extra}]'."

@@ -1,0 +1,58 @@
+"""How Konsil says no.
+
+KonsilError                 something a person can read and act on
+├── Refused                 input, message or setting that is not accepted as it is
+│   ├── BadInput            a file, folder or argument given to a command
+│   ├── BadMessage          an object from the store that fails a rule of docs/formats
+│   └── BadSetting          an environment variable, pass or charter
+├── Missing                 something that has to exist first (with the step that makes it)
+└── Unavailable             a server or disk that did not do its part; trying again may help
+
+Every message is a sentence: what was wrong, what was expected, what came, what to do. It never holds a patient's
+identity, a key or a password: the caller names things by their role ("the T1w series of case 3"), not by their content.
+"""
+
+from __future__ import annotations
+
+
+class KonsilError(Exception):
+    """A sentence for a person: what happened, what was expected, what came, and what to do about it."""
+
+    def __init__(self, what: str, *, expected: str = "", got: str = "", hint: str = "") -> None:
+        self.what, self.expected, self.got, self.hint = what, expected, got, hint
+        super().__init__(self.sentence)
+
+    @property
+    def sentence(self) -> str:
+        """The whole message on one line, ending in what to do."""
+        parts = [self.what.rstrip(".")]
+        if self.expected:
+            parts.append(f"expected {self.expected.rstrip('.')}")
+        if self.got:
+            parts.append(f"got {self.got.rstrip('.')}")
+        text = "; ".join(parts) + "."
+        return f"{text} {self.hint.rstrip('.')}." if self.hint else text
+
+
+class Refused(KonsilError):
+    """Something is not accepted as it is."""
+
+
+class BadInput(Refused):
+    """A file, folder or argument given to a command is not usable."""
+
+
+class BadMessage(Refused):
+    """An object in the store breaks a rule of docs/formats and is not read further."""
+
+
+class BadSetting(Refused):
+    """A setting, pass or charter is not usable."""
+
+
+class Missing(KonsilError):
+    """Something has to exist first; the hint names the step that makes it."""
+
+
+class Unavailable(KonsilError):
+    """A server or disk did not do its part; trying again later may help."""
