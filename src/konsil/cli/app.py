@@ -6,6 +6,7 @@ A `KonsilError` ends as one sentence on stderr and exit code 1, never as a trace
 
 from __future__ import annotations
 
+import errno
 import importlib
 import pkgutil
 import sys
@@ -54,10 +55,22 @@ def main() -> None:
     except ModuleNotFoundError as error:
         typer.echo(f"konsil: {missing_extra(error)}", err=True)
         sys.exit(1)
+    except OSError as error:
+        typer.echo(f"konsil: {of_the_machine(error)}", err=True)
+        sys.exit(1)
 
 
 def missing_extra(error: ModuleNotFoundError) -> str:
     """Say which extra brings the module that this verb lacks."""
     extras = {"torch": "nnunet", "nnunetv2": "nnunet", "airflow": "airflow", "psutil": "stack"}
     extra = extras.get((error.name or "").split(".")[0], "imaging")
-    return f"this verb needs the module {error.name}, which is not installed. Install it with: pip install 'konsil[{extra}]'."
+    hint = f"Install it with: pip install 'konsil[{extra}]'."
+    return f"this verb needs the module {error.name}, which is not installed. {hint}"
+
+
+def of_the_machine(error: OSError) -> str:
+    """Say what disk or network refused; file names are left out, since an inbox may name patients."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "the disk is full or its quota reached. Free some space and run the same command again: it continues."
+    reason = error.strerror or type(error).__name__
+    return f"the machine refused: {reason}. Check the folder's permissions and the disk, then run the command again."
