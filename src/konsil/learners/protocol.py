@@ -1,0 +1,73 @@
+"""What a learner offers: everything between a frozen cohort and named tensors.
+
+The order of a federation::
+
+    site    fingerprint(cohort)                 numbers about the images, never voxels
+    centre  plan({site: fingerprint, …})        one recipe for all
+    site    prepare(cohort, recipe)             preprocess; a second call does nothing
+    centre  initial(recipe)                     first weights, seeded
+    site    train(cohort, recipe, global, r)    r = 1 … rounds; an update per round
+    site    evaluate(cohort, recipe, final, "test")
+    all     save(recipe, final, folder)         a folder that `konsil predict` reads
+
+Recipes and fingerprints are JSON objects; tensors are float32 arrays, each once, in one fixed order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+from konsil.types import Json, Tensors
+
+if TYPE_CHECKING:
+    from konsil.cohort.frozen import FrozenCohort
+    from konsil.evaluation.metrics import CaseMetrics
+
+Recipe: TypeAlias = Json
+Fingerprint: TypeAlias = Json
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Update:
+    """What one site hands in after one round: its weights, how many cases and steps made them, and figures about it.
+
+    `cases` is the number of training cases (the weight in FedAvg), `steps` the optimizer steps really done. `metrics`
+    holds finite numbers only; a figure that is not defined in this round is absent.
+    """
+
+    tensors: Tensors
+    cases: int
+    steps: int
+    metrics: dict[str, float] = field(default_factory=dict)
+
+
+class Learner(Protocol):
+    """One kind of model with its settings, at one site or at the centre."""
+
+    def fingerprint(self, cohort: FrozenCohort) -> Fingerprint:
+        """Describe the training and validation cases in numbers; the only thing shared before round 1."""
+
+    def plan(self, fingerprints: Mapping[str, Fingerprint]) -> Recipe:
+        """Merge the sites' fingerprints (in any order: same result) into one recipe, without images."""
+
+    def prepare(self, cohort: FrozenCohort, recipe: Recipe) -> None:
+        """Preprocess the cohort by the common recipe; continues after a kill, does nothing if already done."""
+
+    def initial(self, recipe: Recipe) -> Tensors:
+        """Give the first weights; the same recipe gives the same bits."""
+
+    def train(self, cohort: FrozenCohort, recipe: Recipe, tensors: Tensors, round: int) -> Update:  # noqa: A002
+        """Train from the global `tensors` for round 1 … rounds; the same round asked twice gives the same update."""
+
+    def baseline(self, cohort: FrozenCohort, recipe: Recipe, tensors: Tensors) -> Tensors:
+        """Train alone, from the same first weights, for as many steps as the whole federation gives this site."""
+
+    def evaluate(self, cohort: FrozenCohort, recipe: Recipe, tensors: Tensors, split: Split) -> list[CaseMetrics]:
+        """Segment the cases of one split and compare with the drawn masks, on the images' own grid."""
+
+    def save(self, recipe: Recipe, tensors: Tensors, folder: Path) -> None:
+        """Write a model folder that `konsil predict` reads."""

@@ -1,0 +1,38 @@
+"""The learners by name, as a charter names them.
+
+A learner's module is imported only when it is asked for, so that reading a charter does not load torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import cast
+
+from konsil.errors import BadSetting
+from konsil.learners.protocol import Learner
+from konsil.types import Json
+
+LEARNERS = {"nnunet": "konsil.learners.nnunet.learner:NnUNet"}
+
+
+def names() -> list[str]:
+    """The names a charter may use."""
+    return sorted(LEARNERS)
+
+
+def create(name: str, settings: Json, *, rounds: int, seed: int, home: Path, run: str, data: Json) -> Learner:
+    """Make the learner a charter asks for.
+
+    `settings` is the learner's part of the charter; unknown or unusable settings are refused (BadSetting). `rounds` is
+    the length of the whole federation (learning rates follow it), `home` the folder of this site or centre, `run` the
+    federation's name, `data` the charter's `{"name": str, "channels": [str, …], "labels": {str: int, …}}`.
+    Nothing is written and no heavy library is loaded before a method of the learner is called.
+    """
+    if name not in LEARNERS:
+        raise BadSetting("the charter asks for an unknown learner", expected=" or ".join(names()), got=repr(name))
+    module, _, kind = LEARNERS[name].partition(":")
+    made = getattr(importlib.import_module(module), kind)(
+        settings, rounds=rounds, seed=seed, home=home, run=run, data=data
+    )
+    return cast(Learner, made)
