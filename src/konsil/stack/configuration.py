@@ -1,0 +1,123 @@
+"""airflow.cfg of one place: lean enough that four instances share two cores.
+
+Measured with Airflow 3.3.2: the scheduler's idle pause decides the latency (0.2 s instead of 1), two parallel tasks
+instead of 32 save 30 processes, and 30 s instead of 5 for the first call of a task keeps a busy machine from losing it.
+A task whose process vanished is given up after 60 s instead of 300, so that a restarted site goes on soon. The file
+holds the keys of the instance (mode 600) and is written once; `AIRFLOW_HOME=<place>/airflow airflow …` works by hand.
+"""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import importlib.util
+import io
+import os
+import secrets
+from pathlib import Path
+
+from konsil.errors import Missing
+from konsil.files import write_bytes
+from konsil.stack.accounts import passwords, roles
+from konsil.stack.places import HOST, Place
+
+SITE_DAGS = ("prepare_cohort", "join_federation", "train_rounds", "predict")
+CENTRE_DAGS = ("run_federation", "aggregate_rounds")
+
+
+def dag_ids(place: Place) -> tuple[str, ...]:
+    """The DAGs that a place runs; a DAG's file name is its id."""
+    return CENTRE_DAGS if place.is_centre else SITE_DAGS
+
+
+def checkout() -> Path:
+    """The folder that holds `dags` beside the importable package `operators`."""
+    found = importlib.util.find_spec("operators")
+    root = Path(found.origin).parents[1] if found and found.origin else Path()
+    if found is None or not (root / "dags").is_dir():
+        raise Missing(
+            "the DAG files are not there",
+            expected="a folder dags beside the installed package operators",
+            hint="Install konsil from its checkout: pip install -e '.[stack]'",
+        )
+    return root
+
+
+def link_dags(place: Place) -> Path:
+    """A folder with links to the DAG files of this place alone, so that a site does not show the centre's."""
+    folder = place.folder / "dags"
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.py"):
+        old.unlink()
+    for name in dag_ids(place):
+        (folder / f"{name}.py").symlink_to(checkout() / "dags" / f"{name}.py")
+    return folder
+
+
+def configure(place: Place) -> None:
+    """Write airflow.cfg, accounts and DAG links of a place. Keys are made once; everything else is written anew."""
+    path = place.airflow_home / "airflow.cfg"
+    old = configparser.ConfigParser(interpolation=None)
+    old.read(path)
+    keys = {section: dict(old[section]) for section in old.sections()}
+    passwords(place)
+    new = configparser.ConfigParser(interpolation=None)
+    new.read_dict(sections(place, link_dags(place), keys))
+    text = io.StringIO()
+    new.write(text)
+    write_bytes(path, text.getvalue().encode(), mode=0o600)
+
+
+def sections(place: Place, dags: Path, keys: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
+    """The settings by section; `keys` are the sections of the file written before, whose secrets are kept."""
+
+    def kept(section: str, key: str, fresh: str) -> str:
+        return keys.get(section, {}).get(key, fresh)
+
+    fernet = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
+    return {
+        "core": {
+            "dags_folder": str(dags),
+            "load_examples": "False",
+            "dags_are_paused_at_creation": "False",
+            "executor": "LocalExecutor",
+            "parallelism": "3",
+            "max_active_tasks_per_dag": "4",
+            "fernet_key": kept("core", "fernet_key", fernet),
+            "execution_api_server_url": f"{place.url}/execution/",
+            "simple_auth_manager_users": ",".join(f"{name}:{role}" for name, role in roles(place).items()),
+            "simple_auth_manager_passwords_file": str(place.airflow_home / "passwords.json"),
+        },
+        "database": {"sql_alchemy_conn": f"sqlite:///{place.airflow_home}/airflow.db"},
+        "api": {
+            "host": HOST,
+            "port": str(place.port),
+            "base_url": place.url,
+            "workers": "1",
+            "instance_name": "Konsil centre" if place.is_centre else f"Konsil site {place.name}",
+            "secret_key": kept("api", "secret_key", secrets.token_urlsafe(48)),
+        },
+        "api_auth": {"jwt_secret": kept("api_auth", "jwt_secret", secrets.token_urlsafe(64))},
+        "scheduler": {
+            "scheduler_idle_sleep_time": "0.2",
+            "task_instance_heartbeat_timeout": "60",
+            "enable_health_check": "False",
+        },
+        "dag_processor": {"parsing_processes": "1", "min_file_process_interval": "60", "refresh_interval": "30"},
+        "triggerer": {"capacity": "100"},
+        "workers": {"execution_api_timeout": "30"},
+        "logging": {"base_log_folder": str(place.airflow_home / "logs")},
+    }
+
+
+def environment(place: Place, marker: str) -> dict[str, str]:
+    """Environment of every process of a place: ours, without the Airflow and Konsil settings of whoever starts it."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "KONSIL_"))}
+    return clean | {
+        "AIRFLOW_HOME": str(place.airflow_home),
+        "KONSIL_HOME": str(place.home),
+        "KONSIL_STACK": marker,
+        "OMP_NUM_THREADS": "1",
+        "NO_COLOR": "1",
+        "no_proxy": f"{HOST},localhost",
+    }
