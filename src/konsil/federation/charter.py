@@ -1,0 +1,165 @@
+"""The charter: who trains what together, and by which rules. Specification: docs/formats/charter.md.
+
+The centre writes it once; every site's custodian accepts or refuses it as a whole. The defaults are the paper's: nnU-Net
+3d_fullres on T1w and FLAIR, 50 rounds, averaging weighted by training cases. Times are seconds on the store's clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+
+from konsil.errors import BadSetting
+from konsil.files import read_json
+from konsil.types import Json
+
+FORMAT = "konsil.charter/1"
+CENTRE = "centre"
+DAY_S = 86400.0
+
+RunName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{2,40}$")]
+SiteName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,30}$")]
+Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\r\n]*$")]
+Word = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\r\n]*$")]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Part(BaseModel):
+    """A part of a charter: unknown fields are refused, nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LearnerChoice(Part):
+    """Which learner trains, with which settings; the learner checks its settings itself."""
+
+    name: Word = "nnunet"
+    settings: Json = Field(default_factory=dict)
+
+
+class DataRequest(Part):
+    """What every case must have: `channels` in input order, `labels` as name → value in the mask."""
+
+    name: Word = "ms"
+    channels: tuple[Word, ...] = ("T1w", "FLAIR")
+    labels: Mapping[Word, int] = Field(default_factory=lambda: {"background": 0, "lesion": 1})
+
+    @field_validator("channels")
+    @classmethod
+    def channels_differ(cls, channels: tuple[str, ...]) -> tuple[str, ...]:
+        """At least one channel, each once."""
+        if not channels or len(set(channels)) != len(channels):
+            raise ValueError("expected at least one channel, each once")
+        return channels
+
+    @field_validator("labels")
+    @classmethod
+    def labels_are_usable(cls, labels: Mapping[str, int]) -> Mapping[str, int]:
+        """Background is 0 and every other label has its own positive value."""
+        values = list(labels.values())
+        if labels.get("background") != 0 or len(values) < 2 or len(set(values)) != len(values) or min(values) < 0:
+            raise ValueError("expected background = 0 and at least one other label, each with its own positive value")
+        return labels
+
+
+class Quorum(Part):
+    """What makes a round: fewest sites, smallest share of all training cases, sites that must be among them."""
+
+    sites: int = Field(default=2, ge=1)
+    share_of_cases: float = Field(default=0.5, ge=0, le=1)
+    required: tuple[SiteName, ...] = ()
+
+
+class Deadlines(Part):
+    """How long each part may take, in seconds on the store's clock."""
+
+    answer_s: Seconds = 7 * DAY_S
+    fingerprint_s: Seconds = 2 * DAY_S
+    prepare_s: Seconds = DAY_S
+    round_s: Seconds = DAY_S
+    baseline_s: Seconds = 7 * DAY_S
+    evaluation_s: Seconds = 2 * DAY_S
+
+
+class Charter(Part):
+    """`konsil.charter/1`. `sites` is the charter order, in which sums are done and tables are written."""
+
+    format: Literal["konsil.charter/1"] = FORMAT
+    run: RunName
+    title: Line = ""
+    sites: tuple[SiteName, ...] = Field(min_length=2)
+    learner: LearnerChoice = Field(default_factory=LearnerChoice)
+    data: DataRequest = Field(default_factory=DataRequest)
+    rounds: int = Field(default=50, ge=1, le=1000)
+    strategy: Literal["fedavg"] = "fedavg"
+    quorum: Quorum = Field(default_factory=Quorum)
+    deadlines: Deadlines = Field(default_factory=Deadlines)
+    compare_with_local: bool = True
+    seed: int = Field(default=0, ge=0, lt=2**31)
+
+    @model_validator(mode="after")
+    def names_agree(self) -> Charter:
+        """Every site once, none called like the centre, and a quorum that these sites can reach."""
+        if len(set(self.sites)) != len(self.sites) or CENTRE in self.sites:
+            raise ValueError(f"sites: expected every site once and none called {CENTRE}")
+        if self.quorum.sites > len(self.sites):
+            raise ValueError(f"quorum.sites: expected at most {len(self.sites)}, the number of sites")
+        strangers = [name for name in self.quorum.required if name not in self.sites]
+        if strangers:
+            raise ValueError(f"quorum.required: expected names from sites, got {', '.join(strangers)}")
+        return self
+
+    def what_leaves_the_site(self) -> list[str]:
+        """The sentences a custodian reads before deciding, one per kind of message a site sends."""
+        return _what_leaves(self)
+
+
+def parse_charter(content: Json) -> Charter:
+    """Check `content` against the specification; BadSetting names the first field that is wrong."""
+    try:
+        return Charter.model_validate(content)
+    except ValidationError as error:
+        raise _refusal(error.errors()[0]) from error
+
+
+def read_charter(path: Path) -> Charter:
+    """Read a charter file (JSON)."""
+    return parse_charter(read_json(path))
+
+
+def _refusal(problem: Any) -> BadSetting:
+    """One sentence that names the field: what was expected, what came."""
+    field = ".".join(str(part) for part in problem["loc"])
+    expected = str(problem["msg"]).removeprefix("Value error, ")
+    if not field and ": " in expected:  # rules about several fields begin with the field they would change
+        field, expected = expected.split(": ", 1)
+    got = "" if problem["type"] in ("missing", "value_error") else f"{problem['input']!r}"[:80]
+    return BadSetting(
+        f"The charter's field {field or 'format'} is not usable",
+        expected=expected.removeprefix("expected "),
+        got=got,
+        hint="docs/formats/charter.md describes every field",
+    )
+
+
+def _what_leaves(charter: Charter) -> list[str]:
+    sentences = [
+        "No image, no mask, no name and no date of a patient leaves the site.",
+        "The answer: accepted or refused, the number of cases per split and the versions of the software.",
+        "A fingerprint: statistics of image sizes, voxel sizes and intensities over all training cases together.",
+        f"Model weights after each of {charter.rounds} rounds, encrypted for the centre, with the number of training "
+        "cases, the steps done, the training loss, the validation scores and the time taken.",
+    ]
+    if charter.compare_with_local:
+        sentences.append(
+            "The weights of one model trained at this site alone, encrypted for the centre, which passes them on to "
+            "the other sites for comparison."
+        )
+    sentences.append(
+        "Scores of every model on this site's held-out patients, one line per numbered case without pseudonym, "
+        "for the centre only; their means appear in the federation report."
+    )
+    return sentences

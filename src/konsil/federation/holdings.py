@@ -1,0 +1,109 @@
+"""What a party can see of a run: the verified messages without their payloads, and a few facts of its own folder.
+
+Holdings are a value. Everything a decision needs stands in the manifests (`facts`), so that deciding costs no download:
+
+    charter      rounds, sites
+    answer       accepted (bool), cases {split: number}
+    fingerprint  cases (training cases)
+    recipe       sites [..] in charter order, cases {site: training cases}
+    global       included {site: {cases, weight, digest}}, refused {site: reason}, missing [..]
+    update       cases, steps, base (digest of the global model it started from), metrics, seconds
+    final        outcome ("released" | "aborted"), sentence
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from konsil.federation.charter import CENTRE
+from konsil.federation.slot import Kind, Slot
+from konsil.types import Json
+
+
+@dataclass(frozen=True)
+class Note:
+    """One verified message: when the store received it (UTC), the digest of its manifest, its facts."""
+
+    at: datetime
+    digest: str = ""
+    facts: Json = field(default_factory=dict)
+
+
+class SealedFacts(Protocol):
+    """The part of a manifest that holdings need."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the signed bytes."""
+
+    @property
+    def facts(self) -> Json:
+        """What the sender says about the payload, unencrypted and signed."""
+
+
+class Message(Protocol):
+    """The part of a letter that holdings need."""
+
+    @property
+    def slot(self) -> Slot:
+        """Which message of the run this is."""
+
+    @property
+    def manifest(self) -> SealedFacts:
+        """Its signed manifest."""
+
+    @property
+    def received(self) -> datetime:
+        """When the store received it, UTC."""
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """Messages by slot, plus what only this party knows.
+
+    `refused`: updates and local models that the centre looked into and cannot use, with the reason.
+    `decided`: the custodian's decision at a site, None while there is none. `prepared`, `stored`: done in this folder.
+    """
+
+    me: str
+    notes: Mapping[Slot, Note]
+    refused: Mapping[Slot, str] = field(default_factory=dict)
+    decided: bool | None = None
+    prepared: bool = False
+    stored: bool = False
+
+    def note(self, kind: Kind, sender: str = CENTRE, round: int | None = None) -> Note | None:  # noqa: A002
+        """The message in that slot, or None."""
+        return self.notes.get(Slot(kind, sender, round))
+
+    def mine(self, kind: Kind, round: int | None = None) -> Note | None:  # noqa: A002
+        """My own message of that kind, or None."""
+        return self.note(kind, self.me, round)
+
+    def by_site(self, kind: Kind, round: int | None = None) -> dict[str, Note]:  # noqa: A002
+        """Messages of one kind and round from the sites, by site."""
+        found = self.notes.items()
+        return {
+            slot.sender: note
+            for slot, note in found
+            if slot.kind == kind and slot.round == round and slot.sender != CENTRE
+        }
+
+    def latest_global(self) -> int | None:
+        """Round of the newest global model; 0 = the first weights; None = there is none yet."""
+        found = [slot.round for slot in self.notes if slot.kind == Kind.global_ and slot.round is not None]
+        return max(found, default=None)
+
+    def wrote_between(self, site: str, begin: datetime, end: datetime) -> bool:
+        """Whether the store received anything from `site` after `begin`, up to and including `end`."""
+        return any(begin < note.at <= end for slot, note in self.notes.items() if slot.sender == site)
+
+
+def notes_of(letters: Iterable[Message]) -> dict[Slot, Note]:
+    """The letters as notes, by slot."""
+    return {
+        letter.slot: Note(letter.received, letter.manifest.digest, letter.manifest.facts) for letter in letters
+    }

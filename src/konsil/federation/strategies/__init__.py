@@ -1,0 +1,1 @@
+"""Rules that make one model of many updates: one algorithm, one file, named after it."""

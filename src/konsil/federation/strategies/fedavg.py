@@ -1,0 +1,59 @@
+"""FedAvg: the mean of the sites' weights, each weighted by its training cases.
+
+McMahan, Moore, Ramage, Hampson, Agüera y Arcas: Communication-Efficient Learning of Deep Networks from Decentralized
+Data. AISTATS 2017, algorithm 1:  w = Σ_k n_k / n · w_k  with  n = Σ_k n_k.
+
+Sums are float64 and run in the order given (the charter's), so the result depends neither on who was first nor on how
+the stream was cut; memory is one model in float64 plus a chunk, however many sites there are. Integers and truth values
+(counters, indices) have no mean: they are taken from the first site, and a site that differs from it is refused.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from konsil.errors import BadMessage
+from konsil.federation.strategies.contribution import Contribution, Reading, Specs, Unusable
+from konsil.types import Tensors
+
+Flat = dict[str, npt.NDArray[Any]]
+
+
+class FedAvg:
+    """Weighted mean of the updates."""
+
+    def combine(self, contributions: list[Contribution], specs: Specs) -> Tensors:
+        """Average in one pass; shapes, dtypes and order of `specs`. Raises Unusable, BadMessage."""
+        total = _total(contributions)
+        sums = {name: np.zeros(spec.size) for name, spec in specs.items() if spec.is_averaged}
+        same = {name: np.zeros(spec.size, spec.dtype) for name, spec in specs.items() if not spec.is_averaged}
+        for place, contribution in enumerate(contributions):
+            for name, offset, chunk in Reading(contribution, specs).chunks():
+                part = slice(offset, offset + chunk.size)
+                if name in sums:
+                    sums[name][part] += np.multiply(chunk, contribution.weight, dtype=np.float64)
+                elif place == 0:
+                    same[name][part] = chunk
+                elif not np.array_equal(same[name][part], chunk):
+                    first = contributions[0].site
+                    raise Unusable(contribution.site, f"the whole numbers of tensor {name} differ from those of {first}")
+        for array in sums.values():
+            array /= total
+        return _shaped({**sums, **same}, specs)
+
+
+def _total(contributions: list[Contribution]) -> int:
+    sites = [contribution.site for contribution in contributions]
+    if not sites or len(set(sites)) != len(sites):
+        raise BadMessage("These updates cannot be averaged", expected="at least one, and one per site")
+    for contribution in contributions:
+        if contribution.weight < 1:
+            raise Unusable(contribution.site, "the update has no weight", expected="at least one training case")
+    return sum(contribution.weight for contribution in contributions)
+
+
+def _shaped(flat: Flat, specs: Specs) -> Tensors:
+    return {name: flat[name].astype(spec.dtype, copy=False).reshape(spec.shape) for name, spec in specs.items()}
