@@ -218,9 +218,9 @@ SKYRA_FIT = Profile(
 
 SITES: Mapping[str, Site] = MappingProxyType(
     {
-        "A": Site("A", "Klinikum am Nordtor", (PRISMA, ACHIEVA, SIGNA), lesion_count=30, lesion_ml=18.0),
+        "A": Site("A", "Klinikum am Nordtor", (PRISMA, ACHIEVA, SIGNA), lesion_count=30, lesion_ml=16.0),
         "B": Site("B", "Ospedale San Fidenzio", (SKYRA,), lesion_count=28, lesion_ml=15.0),
-        "C": Site("C", "Hôpital de la Combe", (SKYRA_FIT,), lesion_count=18, lesion_ml=8.0),
+        "C": Site("C", "Hôpital de la Combe", (SKYRA_FIT,), lesion_count=18, lesion_ml=6.5),
     }
 )
 
