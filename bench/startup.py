@@ -1,7 +1,7 @@
 """How long Konsil takes to answer: `import konsil`, `konsil --help`, and the import of every DAG file.
 
-Each is a fresh interpreter; the figures are medians over `--runs` of wall seconds and of CPU seconds (user + system). An
-empty interpreter and `import airflow.sdk` stand beside them: what a DAG file costs is its row less Airflow's own.
+Each is a fresh interpreter; the figures are medians over `--runs` of wall seconds and of CPU seconds (user + system).
+An empty interpreter and `import airflow.sdk` stand beside them: what a DAG file costs is its row less Airflow's own.
 
     python bench/startup.py --json build/bench/startup.json
 """
