@@ -1,0 +1,252 @@
+"""The mailbox of one run: post messages, see which stand, open them.
+
+There is no server that listens. Everybody, the centre too, is a client of an object store with one bucket per site (the
+site writes, the centre reads) and one bucket `global` (the centre writes, all read). A message is a sealed payload and,
+written after it, a signed manifest; docs/formats/federation.md says what is accepted. Posting is crash-only: a payload
+without manifest is nothing, and posting a slot twice gives back the message that already stands.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from konsil.errors import BadInput, BadMessage, Missing, Unavailable
+from konsil.federation.mailbox_pins import Pins
+from konsil.federation.mailbox_scan import Letter, Refusal, Scan, manifest_key, payload_key
+from konsil.federation.mailbox_stream import drawn
+from konsil.federation.manifest import MANIFEST_LIMIT, Manifest, TensorTable, read_manifest
+from konsil.federation.payload import Chunk, Gathering, JsonSink, TensorSink, TensorSource, table_of
+from konsil.federation.slot import Kind, Slot
+from konsil.provenance import versions
+from konsil.storage.store import Readable, Store
+from konsil.trust.canonical import canonical, parsed
+from konsil.trust.envelope import Sink, Source, seal, unseal
+from konsil.trust.identity import Identity
+from konsil.trust.roster import CENTRE, Roster, bucket_of
+from konsil.types import Json, Tensors
+
+__all__ = ["Kind", "Letter", "Mailbox", "Manifest", "Refusal", "Slot", "runs"]
+RUN_NAME = r"^[a-z0-9][a-z0-9-]{2,40}$"
+BLOCK = 1 << 20
+
+
+class Mailbox:
+    """The messages of `run` as the party `me` ("centre" or a site's name) sees them.
+
+    `folder` (usually `<home>/runs/<run>`) keeps the pins; without it they last as long as this object.
+    """
+
+    def __init__(
+        self, store: Store, *, me: str, run: str, identity: Identity, roster: Roster, folder: Path | None = None
+    ) -> None:
+        if not re.fullmatch(RUN_NAME, run):
+            raise BadInput("a run cannot bear this name", expected="3 to 41 of a-z, 0-9 and '-'", got=repr(run))
+        self.me, self.run = me, run
+        self.refused: list[Refusal] = []
+        self._store, self._identity, self._roster = store, identity, roster
+        self._scan = Scan(store, run, self._checked, Pins(folder))
+
+    def now(self) -> datetime:
+        """The store's clock, UTC."""
+        return self._store.now()
+
+    def post_json(self, slot: Slot, content: Json, *, recipients: Sequence[str], facts: Json | None = None) -> Letter:
+        """Post a JSON object for `recipients` (names; the sender can always open it too).
+
+        Posting a slot twice returns the letter that stands. `facts` stay readable without opening the payload.
+        Raises `BadInput` for what JSON does not have, `Unavailable` if the store does not take it.
+        """
+        try:
+            body = canonical(content)
+        except (TypeError, ValueError) as error:
+            raise BadInput(
+                "a message cannot be sent", expected="JSON without NaN and infinity", got=str(error)
+            ) from error
+        return self._post(slot, BytesIO(body), None, recipients, facts or {})
+
+    def post_tensors(
+        self, slot: Slot, tensors: Tensors, *, recipients: Sequence[str], facts: Json | None = None
+    ) -> Letter:
+        """Post named arrays; otherwise like `post_json`. Peak memory is one tensor, not one model more."""
+        return self._post(slot, TensorSource(tensors), table_of(tensors), recipients, facts or {})
+
+    def letters(self) -> list[Letter]:
+        """All messages that stand, verified, oldest first; `.refused` then holds what was not accepted, and why."""
+        letters: list[Letter] = []
+        refused: list[Refusal] = []
+        for owner in self._roster.names if self.me == CENTRE else [CENTRE, self.me]:
+            found, bad = self._scan.letters(owner)
+            letters += found
+            refused += bad
+        self.refused = refused
+        return sorted(letters, key=lambda letter: (letter.received, letter.slot.place))
+
+    def read_json(self, letter: Letter) -> Json:
+        """Open a JSON message; `BadMessage` if its payload is not what the manifest says."""
+        if letter.manifest.tensors is not None:
+            raise BadMessage("a message holds tensors", expected="JSON")
+        sink = JsonSink()
+        self._unseal(letter, sink)
+        return parsed(sink.getvalue(), f"the content of {letter.slot.place}")
+
+    def read_tensors(self, letter: Letter) -> Tensors:
+        """Open a message with tensors, all at once; `BadMessage` if its payload is not what the manifest says."""
+        gathering = Gathering(tensor_table(letter))
+        self._push(letter, gathering.take)
+        return gathering.tensors()
+
+    def stream_tensors(self, letter: Letter) -> Iterator[Chunk]:
+        """Yield (name, offset in elements, one-dimensional array) in the manifest's order, in constant memory.
+
+        Each chunk was authenticated by age when it comes, but that the whole payload is the signed one is known only at
+        the end: on `BadMessage` or `Unavailable` throw away what was computed and start again without this letter.
+        """
+        return drawn(lambda emit: self._push(letter, emit))
+
+    def _push(self, letter: Letter, emit: Callable[[Chunk], None]) -> None:
+        sink = TensorSink(tensor_table(letter), emit)
+        self._unseal(letter, sink)
+        sink.close()
+
+    def _unseal(self, letter: Letter, sink: Sink) -> None:
+        """Fetch, decrypt and compare with the manifest, in one pass."""
+        key = payload_key(self.run, letter.slot, letter.manifest.payload_sha256)
+        try:
+            with self._store.get(bucket_of(letter.slot.sender), key) as stream:
+                payload = SignedPayload(stream, letter.manifest)
+                unseal(payload, sink, self._identity)
+                payload.close()
+        except Missing as error:
+            raise BadMessage(
+                f"the payload of {letter.slot.place} is gone", hint="It was removed from the bucket"
+            ) from error
+
+    def _checked(self, document: bytes, slot: Slot) -> Manifest:
+        return read_manifest(document, run=self.run, slot=slot, me=self.me, roster=self._roster)
+
+    def _mine(self, slot: Slot) -> Letter | None:
+        """My letter that stands in a slot."""
+        letters, _ = self._scan.letters(self.me, f"{slot.place}/")
+        return next((letter for letter in letters if letter.slot == slot), None)
+
+    def _post(
+        self, slot: Slot, source: Source, table: TensorTable | None, recipients: Sequence[str], facts: Json
+    ) -> Letter:
+        if slot.sender != self.me:
+            raise BadInput("a message cannot be sent for somebody else", expected=self.me, got=slot.sender)
+        if (standing := self._mine(slot)) is not None:
+            return standing
+        names = sorted({*recipients, self.me})
+        bucket = bucket_of(self.me)
+        with self._sealed(source, names) as (file, sha256, size):
+            manifest = self._manifest(slot, names, facts, table, sha256, size)
+            document = signed_within_limit(manifest, self._identity)
+            self._store.put(bucket, payload_key(self.run, slot, sha256), file, size)
+        self._store.put(bucket, manifest_key(self.run, slot, manifest.digest), document)
+        if (standing := self._mine(slot)) is None:
+            raise Unavailable(f"the message {slot.place} was sent but is not in the bucket", hint="Try again")
+        return standing
+
+    def _manifest(
+        self, slot: Slot, names: list[str], facts: Json, table: TensorTable | None, sha256: str, size: int
+    ) -> Manifest:
+        return Manifest(
+            run=self.run,
+            kind=slot.kind,
+            round=slot.round,
+            sender=self.me,
+            recipients=tuple(names),
+            payload_sha256=sha256,
+            payload_size=size,
+            tensors=table,
+            facts=facts,
+            created=self.now().strftime("%Y-%m-%dT%H:%M:%SZ"),
+            software=versions(),
+        )
+
+    @contextmanager
+    def _sealed(self, source: Source, names: Sequence[str]) -> Iterator[tuple[BinaryIO, str, int]]:
+        """The sealed payload as a nameless temporary file (a killed process leaves none), its hash and its size."""
+        keys = [self._roster.keys_of(name).age for name in names]
+        with tempfile.TemporaryFile() as file:
+            sink = HashingSink(file)
+            seal(source, sink, keys)
+            yield file, sink.sha256.hexdigest(), file.tell()
+
+
+class HashingSink:
+    """A file that hashes what is written to it."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.sha256 = hashlib.sha256()
+
+    def write(self, content: bytes, /) -> int:
+        """Take the next bytes."""
+        self.sha256.update(content)
+        return self._file.write(content)
+
+    def flush(self) -> None:
+        """Nothing waits that matters."""
+
+
+class SignedPayload:
+    """A payload on its way in: never more bytes than were signed, and at the end exactly the bytes that were signed."""
+
+    def __init__(self, stream: Readable, manifest: Manifest) -> None:
+        self._stream, self._manifest = stream, manifest
+        self._sha256, self._left = hashlib.sha256(), manifest.payload_size
+        self._block = memoryview(b"")
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes (a block if negative)."""
+        if not len(self._block):
+            block = self._stream.read(min(BLOCK, self._left + 1))
+            self._sha256.update(block)
+            self._left -= len(block)
+            if self._left < 0:
+                raise BadMessage("a payload is longer than its manifest says")
+            self._block = memoryview(block)
+        taken = self._block[: size if size >= 0 else None]
+        self._block = self._block[len(taken) :]
+        return bytes(taken)
+
+    def close(self) -> None:
+        """Read what is left, then compare size and hash."""
+        while self.read(BLOCK):
+            pass
+        if self._left:
+            raise BadMessage("a payload is shorter than its manifest says")
+        if self._sha256.hexdigest() != self._manifest.payload_sha256:
+            raise BadMessage("a payload is not the one that its manifest names: its hash differs")
+
+
+def runs(store: Store) -> list[str]:
+    """Runs of which the centre has posted anything, sorted; whether one is meant for me, its charter's letter says."""
+    return [name for name in store.folders(bucket_of(CENTRE)) if re.fullmatch(RUN_NAME, name)]
+
+
+def tensor_table(letter: Letter) -> TensorTable:
+    """The table of a message with tensors; `BadMessage` for one with JSON."""
+    if letter.manifest.tensors is None:
+        raise BadMessage("a message holds JSON", expected="tensors")
+    return letter.manifest.tensors
+
+
+def signed_within_limit(manifest: Manifest, identity: Identity) -> bytes:
+    """The signed document; `BadInput` if it is longer than any reader accepts or its facts are not JSON."""
+    try:
+        document = manifest.signed(identity)
+    except (TypeError, ValueError) as error:
+        raise BadInput("the facts of a message cannot be sent", expected="JSON without NaN", got=str(error)) from error
+    if len(document) > MANIFEST_LIMIT:
+        raise BadInput("a message names too much", expected=f"a manifest of at most {MANIFEST_LIMIT} bytes")
+    return document

@@ -1,0 +1,1 @@
+"""Buckets and objects: one protocol, a folder behind it for tests and shared drives, S3 for everything else."""

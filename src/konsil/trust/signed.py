@@ -1,0 +1,75 @@
+"""A signed document: what was said, by whom, and about which subject, in three parts that are checked in this order.
+
+    konsil-<subject>/1\\n              first line: subject and version of the format
+    <base64 of 64 bytes>\\n            second line: Ed25519 signature (RFC 8032) over the first line and the rest
+    {...}                             the rest: one JSON object in canonical form, no byte after it
+
+The first line is signed too, so a document of one subject is never taken for another. Nothing behind the second line is
+parsed before the signature was verified. The digest of a document is the SHA-256 of what was signed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from konsil.errors import BadMessage
+from konsil.trust.canonical import canonical, parsed
+from konsil.trust.identity import Identity
+from konsil.types import Json
+
+VERSION = 1
+SIGNATURE_LENGTH = 88  # base64 of 64 bytes
+
+
+def sign(subject: str, content: Json, identity: Identity) -> bytes:
+    """The signed document with `content` about `subject`."""
+    head, body = first_line(subject), canonical(content)
+    return head + base64.b64encode(identity.sign(head + body)) + b"\n" + body
+
+
+def opened(subject: str, document: bytes, signing_key: str) -> Json:
+    """The content of a document, after checking version, subject and signature; `BadMessage` otherwise.
+
+    `signing_key` is the base64 of the sender's Ed25519 public key, known beforehand and never taken from the document.
+    """
+    head, signature, body = _parts(subject, document)
+    try:
+        raw = base64.b64decode(signature, validate=True)
+        Ed25519PublicKey.from_public_bytes(base64.b64decode(signing_key)).verify(raw, head + body)
+    except (InvalidSignature, binascii.Error) as error:
+        raise BadMessage(
+            f"a {subject} is not read: its signature is not that of its sender",
+            hint="It was changed on the way, or somebody else wrote it. Tell the centre",
+        ) from error
+    return parsed(body, f"a {subject}")
+
+
+def digest(subject: str, document: bytes) -> str:
+    """SHA-256, 64 hexadecimal digits, of the signed bytes: the first line and the JSON, without the signature."""
+    head, _, body = _parts(subject, document)
+    return hashlib.sha256(head + body).hexdigest()
+
+
+def first_line(subject: str) -> bytes:
+    """The line that names subject and version."""
+    return f"konsil-{subject}/{VERSION}\n".encode()
+
+
+def _parts(subject: str, document: bytes) -> tuple[bytes, bytes, bytes]:
+    """First line, signature, JSON; nothing of it is believed yet."""
+    head = first_line(subject)
+    if not document.startswith(head):
+        raise BadMessage(
+            f"a {subject} is not read: unknown format or version",
+            expected=head.decode().strip(),
+            hint="The sender may use a newer Konsil; install the same version",
+        )
+    rest = document[len(head) :]
+    if rest[SIGNATURE_LENGTH : SIGNATURE_LENGTH + 1] != b"\n":
+        raise BadMessage(f"a {subject} is not read: its signature line is damaged", expected="88 base64 characters")
+    return head, rest[:SIGNATURE_LENGTH], rest[SIGNATURE_LENGTH + 1 :]
