@@ -1,0 +1,29 @@
+"""`konsil orient`: raw images to RAS axis order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from konsil.cli.door import RESULT, leave, speak
+from konsil.settings import Settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb."""
+
+    @app.command(epilog="Example: konsil orient hospital-a/cohorts/ms-2024")
+    def orient(
+        cohort: str = typer.Argument(help="Folder of the cohort, or its name in KONSIL_HOME."),
+        case: list[str] = typer.Option([], help="Only this case (sub-X_ses-Y); can be repeated."),
+        result: Path | None = RESULT,
+    ) -> None:
+        """Turn the raw images of a cohort to RAS axis order; nothing is resampled."""
+        from konsil.cohort.folder import SiteFolder
+        from konsil.registration.orient import orient as step
+
+        speak()
+        settings = Settings()
+        folder = SiteFolder(settings.home).locate(cohort)
+        leave(step(folder, case or None, workers=settings.workers), result=result)

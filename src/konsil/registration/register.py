@@ -1,0 +1,130 @@
+"""T1w onto FLAIR: find the movement, check that it is believable, resample the T1w once.
+
+Lesions are drawn on FLAIR, so FLAIR stays as it is and T1w comes to it. The T1w is interpolated a single time, from the
+raw voxels to the grid of the oriented FLAIR. A registration that is not believable is worse than none: it would teach a
+network that lesions lie elsewhere. So the case is set aside, with what was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from konsil.cohort.batch import each_case
+from konsil.cohort.cases import Case
+from konsil.cohort.derivative import fingerprint, is_current, stamp
+from konsil.cohort.folder import SUFFIXES, CohortFolder
+from konsil.cohort.grid import as_itk, from_itk
+from konsil.cohort.volume import Volume, read_volume, write_volume
+from konsil.errors import BadInput, Missing
+from konsil.files import replacing
+from konsil.registration.rigid import Movement, find_rigid
+from konsil.types import Json, Outcome
+
+STEP = "register"
+
+LARGEST_ROTATION_DEG = 30.0  # a head in a coil cannot turn further between two series of one session
+LARGEST_TRANSLATION_MM = 60.0
+SMALLEST_OVERLAP = 0.80  # Dice of the two brain masks; right registrations reach 0.9 and more
+WORSE_BY = 0.01  # nats: below this a difference in mutual information is sampling
+
+
+def register(cohort: CohortFolder, cases: Sequence[str] | None = None, *, workers: int = 1) -> Outcome:
+    """Write transform, registered T1w and their sidecars for every case; what is done for the same input is skipped."""
+    return each_case(cohort, cases, STEP, register_case, workers=workers)
+
+
+def register_case(cohort: CohortFolder, case: Case) -> None:
+    """Register one case. Raises `Missing` if a step has to come first, `BadInput` if the result is not believable."""
+    sources = sources_of(cohort, case)
+    inputs = fingerprint(sources)
+    if is_current(cohort.registered(case), inputs) and cohort.transform(case).is_file():
+        return
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    flair, t1w = (read_volume(cohort.oriented(case, suffix), f"the oriented {suffix}") for suffix in ("FLAIR", "T1w"))
+    brains = {
+        suffix: read_volume(cohort.brain_mask(case, suffix), f"the brain mask of {suffix}").data > 0
+        for suffix in SUFFIXES
+    }
+    movement = find_rigid(flair, t1w, brains["FLAIR"], brains["T1w"])
+    laid = resample(Volume(brains["T1w"], t1w.affine), flair, movement.transform, sitk.sitkNearestNeighbor)
+    facts = describe(movement, overlap(brains["FLAIR"], laid.data > 0))
+    believe(facts)
+    with replacing(cohort.transform(case)) as part:
+        sitk.WriteTransform(movement.transform, str(part))
+    stamp(cohort.transform(case), STEP, sources, inputs, facts)
+    raw = read_volume(cohort.raw(case, "T1w"), "the raw T1w")
+    write_volume(cohort.registered(case), onto(raw, flair, movement.transform))
+    stamp(cohort.registered(case), STEP, sources, inputs, facts)
+
+
+def sources_of(cohort: CohortFolder, case: Case) -> dict[str, Any]:
+    """The files a registration is made from. Raises `Missing` with the step that makes an absent one."""
+    for suffix in SUFFIXES:
+        if not cohort.raw(case, suffix).is_file():
+            raise Missing(f"the case has no {suffix}", expected="both T1w and FLAIR of the same session")
+        for path, verb in ((cohort.oriented(case, suffix), "orient"), (cohort.brain_mask(case, suffix), "mask")):
+            if not path.is_file():
+                raise Missing(f"{path.name} is not there", hint=f"Run first: konsil {verb} COHORT")
+    return {
+        "raw_T1w": cohort.raw(case, "T1w"),
+        "oriented_FLAIR": cohort.oriented(case, "FLAIR"),
+        "mask_T1w": cohort.brain_mask(case, "T1w"),
+        "mask_FLAIR": cohort.brain_mask(case, "FLAIR"),
+    }
+
+
+def resample(volume: Volume, grid: Volume, transform: Any, interpolator: int) -> Volume:
+    """`volume` on the grid of `grid`, float32, 0 outside; `transform` maps grid to volume points."""
+    image = sitk.Resample(as_itk(volume), as_itk(grid), transform, interpolator, 0.0, sitk.sitkFloat32)
+    return Volume(from_itk(image).data, grid.affine)
+
+
+def onto(raw: Volume, grid: Volume, transform: Any) -> Volume:
+    """The final interpolation: cubic B-spline, held within the range of the raw image, in the raw image's dtype."""
+    result = resample(raw, grid, transform, sitk.sitkBSpline).data
+    held = np.clip(result, raw.data.min(), raw.data.max())
+    inside = resample(Volume(np.ones_like(raw.data), raw.affine), grid, transform, sitk.sitkNearestNeighbor).data > 0
+    held[~inside] = 0
+    data = np.rint(held).astype(np.int16) if raw.data.dtype == np.int16 else held.astype(np.float32)
+    return Volume(data, grid.affine)
+
+
+def overlap(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
+    """Dice overlap of two masks on one grid, 0 to 1."""
+    return float(2 * (a & b).sum() / max(1, a.sum() + b.sum()))
+
+
+def describe(movement: Movement, dice: float) -> Json:
+    """The facts for the sidecar, units in the names."""
+    return {
+        "rotation_deg": round(movement.rotation_deg, 3),
+        "translation_mm": round(movement.translation_mm, 3),
+        "mutual_information_before_nats": round(movement.information_before, 4),
+        "mutual_information_after_nats": round(movement.information_after, 4),
+        "brain_overlap_dice": round(dice, 4),
+    }
+
+
+def believe(facts: Json) -> None:
+    """Raise `BadInput` with everything that speaks against a registration."""
+    against = []
+    if facts["rotation_deg"] > LARGEST_ROTATION_DEG:
+        against.append(f"a turn of {facts['rotation_deg']:.0f} degrees (at most {LARGEST_ROTATION_DEG:.0f})")
+    if facts["translation_mm"] > LARGEST_TRANSLATION_MM:
+        against.append(f"a shift of {facts['translation_mm']:.0f} mm (at most {LARGEST_TRANSLATION_MM:.0f})")
+    if facts["brain_overlap_dice"] < SMALLEST_OVERLAP:
+        against.append(f"the brains overlap by {facts['brain_overlap_dice']:.2f} (at least {SMALLEST_OVERLAP:.2f})")
+    loss = facts["mutual_information_before_nats"] - facts["mutual_information_after_nats"]
+    if loss > WORSE_BY:
+        against.append("the images agree less after it than before")
+    if against:
+        raise BadInput(
+            "the registration of T1w to FLAIR is not believable",
+            got="; ".join(against),
+            hint="Look at both images: one may be cropped, badly moved or of another patient",
+        )
