@@ -1,1 +1,1 @@
-"""Airflow operators of Konsil: each stores its arguments and starts one `konsil` verb."""
+"""One thin Airflow class per step: it stores its arguments, starts `konsil <verb>`, and hands on a small result."""

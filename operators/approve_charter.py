@@ -1,0 +1,90 @@
+"""The custodian's decision, in Airflow's Required Actions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import HITLOperator
+from airflow.sdk import Context, Param
+from airflow.sdk.definitions.param import ParamsDict
+from airflow.sdk.exceptions import AirflowFailException
+
+from konsil.settings import Settings
+from konsil.types import Json
+from operators.summary import plain
+
+ACCEPT, REFUSE = "Approve", "Reject"
+
+
+class ApproveCharterOperator(HITLOperator):  # type: ignore[misc]  # the provider publishes no types
+    """Show what leaves the site and ask whether, and with which cohort, the site takes part.
+
+    There is no default: silence is not consent. A refusal is an answer too and is sent to the centre.
+
+    :param charter: result of `VerifyCharterOperator` (templated)
+    """
+
+    template_fields = ("subject", "body", "charter")
+
+    def __init__(self, *, charter: Any, **kwargs: Any) -> None:
+        super().__init__(
+            subject="A federation asks this site to take part",
+            options=[ACCEPT, REFUSE],
+            params=question(),
+            **kwargs,
+        )
+        self.charter = charter
+
+    def execute(self, context: Context) -> None:
+        """Put the question."""
+        self.subject = f"Take part in “{plain(self.charter['charter'].get('title') or self.charter['run'])}”?"
+        self.body = describe(self.charter)
+        self.params = ParamsDict(question(frozen_cohorts()))
+        super().execute(context)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Json:
+        """Check that the answer can be acted on; all answers are final."""
+        answer = super().execute_complete(context, event)
+        given = answer["params_input"]
+        accepted = answer["chosen_options"] == [ACCEPT]
+        cohort, reason = (given.get("cohort") or "").strip(), (given.get("reason") or "").strip()
+        if accepted and not cohort:
+            raise AirflowFailException("The approval names no cohort. Clear this task to ask again.")
+        if not accepted and not reason:
+            raise AirflowFailException("The refusal gives no reason. Clear this task to ask again.")
+        who = answer["responded_by_user"]
+        return {"accepted": accepted, "cohort": cohort, "reason": reason, "by": str(who["name"])}
+
+
+def question(cohorts: Sequence[str] = ()) -> dict[str, Any]:
+    """The fields of the form; with `cohorts` known, the newest is proposed and the others can be chosen."""
+    offered: dict[str, Any] = {"enum": [*cohorts, None]} if cohorts else {}
+    title = "Cohort that takes part (needed to approve)"
+    why = "Reason (needed to reject)"
+    return {
+        "cohort": Param(cohorts[0] if cohorts else None, type=["null", "string"], title=title, **offered),
+        "reason": Param(None, type=["null", "string"], format="multiline", title=why),
+    }
+
+
+def frozen_cohorts() -> list[str]:
+    """Names of this site's frozen cohorts, newest first."""
+    files = Settings().home.glob("cohorts/*/cohort.json")
+    return [path.parent.name for path in sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)]
+
+
+def describe(found: Json) -> str:
+    """The charter in the words a custodian needs, as Markdown."""
+    charter = found["charter"]
+    lines = [
+        f"**Run** `{found['run']}` with sites {', '.join(charter['sites'])}: {charter['rounds']} rounds of "
+        f"{plain(charter['learner']['name'])} on {', '.join(charter['data']['channels'])}.",
+        "",
+        "**What leaves this site:**",
+        "",
+        *(f"- {plain(sentence)}" for sentence in found["what_leaves_the_site"]),
+        "",
+        f"The charter is signed by the centre (digest `{str(found.get('digest', ''))[:16]}`).",
+    ]
+    return "\n".join(lines)

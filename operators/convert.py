@@ -1,0 +1,26 @@
+"""The step `konsil convert` as an Airflow task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from operators.base import KonsilOperator, listed
+
+
+class ConvertOperator(KonsilOperator):
+    """Turn the DICOM of a batch into BIDS with dcm2niix and check the geometry.
+
+    :param cohort: name of the cohort (templated)
+    :param cases: the cases of one batch; none means all (templated)
+    """
+
+    template_fields = ("cohort", "cases")
+
+    def __init__(self, *, cohort: str, cases: list[str] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cohort = cohort
+        self.cases = cases
+
+    def arguments(self) -> list[str]:
+        """The verb with its cases."""
+        return ["convert", self.cohort, *listed(self.cases)]

@@ -1,0 +1,44 @@
+"""The last step of `prepare_cohort`: the signed cohort becomes unchangeable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import Context
+
+from konsil.cohort.folder import SiteFolder
+from konsil.files import write_json
+from konsil.settings import Settings
+from konsil.types import Json
+from operators.base import KonsilOperator
+
+
+class FreezeOperator(KonsilOperator):
+    """Write the sign-off file and freeze the cohort with a split by patient.
+
+    :param cohort: name of the cohort (templated)
+    :param sign_off: result of `SignOffOperator` (templated)
+    :param seed: seed of the split (templated)
+    """
+
+    template_fields = ("cohort", "sign_off", "seed")
+
+    def __init__(self, *, cohort: str, sign_off: Any, seed: Any = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cohort = cohort
+        self.sign_off = sign_off
+        self.seed = seed
+
+    def path(self) -> Path:
+        """Where the signature is kept."""
+        return SiteFolder(Settings().home).cohort(self.cohort).work / "sign_off.json"
+
+    def arguments(self) -> list[str]:
+        """The verb with the signature."""
+        return ["freeze", self.cohort, "--sign-off", str(self.path()), "--seed", str(self.seed)]
+
+    def execute(self, context: Context) -> Json:
+        """Write the signature, then run the verb."""
+        write_json(self.path(), dict(self.sign_off))
+        return super().execute(context)

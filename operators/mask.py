@@ -1,0 +1,26 @@
+"""The step `konsil mask` as an Airflow task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from operators.base import KonsilOperator, listed
+
+
+class MaskOperator(KonsilOperator):
+    """Find the brain in T1w and FLAIR of a batch.
+
+    :param cohort: name of the cohort (templated)
+    :param cases: the cases of one batch; none means all (templated)
+    """
+
+    template_fields = ("cohort", "cases")
+
+    def __init__(self, *, cohort: str, cases: list[str] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cohort = cohort
+        self.cases = cases
+
+    def arguments(self) -> list[str]:
+        """The verb with its cases."""
+        return ["mask", self.cohort, *listed(self.cases)]

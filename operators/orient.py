@@ -1,0 +1,26 @@
+"""The step `konsil orient` as an Airflow task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from operators.base import KonsilOperator, listed
+
+
+class OrientOperator(KonsilOperator):
+    """Bring the axes of a batch into RAS+ order; nothing is resampled.
+
+    :param cohort: name of the cohort (templated)
+    :param cases: the cases of one batch; none means all (templated)
+    """
+
+    template_fields = ("cohort", "cases")
+
+    def __init__(self, *, cohort: str, cases: list[str] | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cohort = cohort
+        self.cases = cases
+
+    def arguments(self) -> list[str]:
+        """The verb with its cases."""
+        return ["orient", self.cohort, *listed(self.cases)]

@@ -1,0 +1,52 @@
+"""What the tasks of both sides of a federation share: how far to go, and what the ending means.
+
+done       the phase is over: go on
+waiting    others are slower than our patience: go on to a wait, or to the next stint
+finished   the run is over for this place: success in the last task, elsewhere the rest is skipped
+aborted    the run cannot go on: the task fails with the reason, and trying again would not help
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+
+from konsil.types import Json
+from operators.base import KonsilOperator
+
+
+class PartyOperator(KonsilOperator):
+    """Do deeds of a federation up to the end of the phase `until`; `last` marks the last task of a DAG."""
+
+    template_fields: Sequence[str] = ("run_name", "patience_s")
+
+    def __init__(
+        self,
+        *,
+        run_name: str,
+        until: str,
+        patience_s: float | str | None = None,
+        last: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.run_name = run_name
+        self.until = until
+        self.patience_s = patience_s
+        self.last = last
+
+    def limits(self) -> list[str]:
+        """`--until` and, when given, `--patience`."""
+        patience = [] if self.patience_s in (None, "", "None") else ["--patience", str(self.patience_s)]
+        return ["--until", self.until, *patience]
+
+    def judge(self, code: int, sentence: str, result: Json) -> Json:
+        """Read the ending before the exit code: an aborted run is not worth another try."""
+        state, why = result.get("state"), str(result.get("sentence") or sentence)
+        if state == "aborted":
+            raise AirflowFailException(why)
+        if state == "finished" and not self.last:
+            raise AirflowSkipException(why)
+        return super().judge(code, sentence, result)

@@ -1,0 +1,42 @@
+"""From the centre's form to a published charter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import Context
+
+from konsil.federation.charter import parse_charter
+from konsil.files import write_json
+from konsil.settings import Settings
+from konsil.types import Json
+from operators.party import PartyOperator
+
+
+class PublishCharterOperator(PartyOperator):
+    """Check the form against the charter's rules, write the charter file and publish it.
+
+    :param form: the fields of docs/formats/charter.md (templated); fields left empty take the charter's defaults
+    """
+
+    template_fields = ("run_name", "patience_s", "form")
+
+    def __init__(self, *, form: Any, **kwargs: Any) -> None:
+        super().__init__(until="charter", patience_s=0, **kwargs)
+        self.form = form
+
+    def path(self) -> Path:
+        """The charter file of this run in the centre's home."""
+        return Settings().home / "charters" / f"{self.run_name}.json"
+
+    def arguments(self) -> list[str]:
+        """The verb with the file and the phase."""
+        return ["run", str(self.path()), *self.limits()]
+
+    def execute(self, context: Context) -> Json:
+        """Write the file, run the verb, hand on the run's name."""
+        charter = parse_charter({key: value for key, value in dict(self.form).items() if value is not None})
+        self.run_name = charter.run
+        write_json(self.path(), charter.model_dump(mode="json"))
+        return super().execute(context) | {"run": charter.run}

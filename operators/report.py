@@ -1,0 +1,54 @@
+"""The step `konsil report` as an Airflow task, with a button that opens the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import BaseOperatorLink, Context
+from airflow.sdk.bases.operator import BaseOperator
+from airflow.sdk.configuration import conf
+
+from konsil.cohort.folder import SiteFolder
+from konsil.files import sha256_of
+from konsil.settings import Settings
+from konsil.types import Json
+from operators.base import KonsilOperator
+
+
+class QualityReportLink(BaseOperatorLink):
+    """Opens the cohort's report; the page lies behind Airflow's own login (plugins/reports.py)."""
+
+    name = "Quality report"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        """The address, below the path prefix of this instance."""
+        from airflow.sdk.execution_time.xcom import XCom
+
+        cohort = XCom.get_value(ti_key=ti_key, key="cohort")
+        base = str(conf.get("api", "base_url", fallback="")).rstrip("/")
+        return f"{base}/konsil/quality/{cohort}/cohort.html" if cohort else ""
+
+
+class ReportOperator(KonsilOperator):
+    """Write one self-contained page per case and one for the cohort; remember the hash of what the reviewer will see.
+
+    :param cohort: name of the cohort (templated)
+    """
+
+    template_fields = ("cohort",)
+    operator_extra_links = (QualityReportLink(),)
+
+    def __init__(self, *, cohort: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cohort = cohort
+
+    def arguments(self) -> list[str]:
+        """The verb."""
+        return ["report", self.cohort]
+
+    def execute(self, context: Context) -> Json:
+        """Write the report; the result also names its SHA-256."""
+        result = super().execute(context)
+        page = SiteFolder(Settings().home).cohort(self.cohort).reports / "cohort.html"
+        context["ti"].xcom_push(key="cohort", value=self.cohort)
+        return result | {"report_sha256": sha256_of(page)}

@@ -1,0 +1,40 @@
+"""Rounds run in stints: wait, work, and hand over to the next stint if the others were slower than our patience."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowSkipException
+
+
+class StintOperator(TriggerDagRunOperator):  # type: ignore[misc]  # the provider publishes no types
+    """Start stint number `number` of a run, as a DAG run of `trigger_dag_id` that is started once only.
+
+    :param run_name: name of the federation's run (templated)
+    :param number: number of the stint to start (templated)
+    :param patience_s: seconds each stint waits warm; empty means the place's own setting (templated)
+    :param state: how the stint before ended; anything but `waiting` starts nothing (templated)
+    """
+
+    template_fields = ("run_name", "number", "patience_s", "state", "trigger_dag_id", "skip_when_already_exists")
+
+    def __init__(
+        self, *, run_name: str, number: Any, patience_s: Any = None, state: Any = "waiting", **kwargs: Any
+    ) -> None:
+        super().__init__(logical_date=None, skip_when_already_exists=True, **kwargs)
+        self.run_name = run_name
+        self.number = number
+        self.patience_s = patience_s
+        self.state = state
+
+    def execute(self, context: Context) -> None:
+        """Start the next stint, or skip: the rounds are over."""
+        if self.state != "waiting":
+            raise AirflowSkipException(f"The rounds of {self.run_name} are over.")
+        number = int(self.number)
+        patience = None if self.patience_s in (None, "", "None") else float(self.patience_s)
+        self.trigger_run_id = f"{self.run_name}__stint_{number:04d}"
+        self.conf = {"run": self.run_name, "stint": number, "patience_s": patience}
+        super().execute(context)

@@ -1,0 +1,58 @@
+"""What a reviewer sees in Airflow's Required Actions before signing: one line per case, worst first.
+
+The text is Markdown, which is all that Airflow's form shows; the pictures are in the report under the tab *Quality*.
+"""
+
+from __future__ import annotations
+
+from konsil.cohort.folder import CohortFolder
+from konsil.files import read_json
+
+ORDER = {"fail": 0, "warn": 1, "pass": 2}
+MOST_LINES = 60
+
+
+def cohort_markdown(cohort: CohortFolder) -> str:
+    """A table of all cases with verdict and reasons, and the cases set aside."""
+    rows = []
+    for case in cohort.cases():
+        path = cohort.qc(case)
+        content = read_json(path) if path.exists() else {}
+        verdict = str(content.get("verdict", "not measured"))
+        rows.append((ORDER.get(verdict, 0), str(case), verdict, reasons(content.get("reasons"))))
+    lines = [counts([row[2] for row in rows], len(cohort.set_aside_cases())), "", *table(sorted(rows))]
+    aside = cohort.set_aside_cases()
+    if aside:
+        lines += ["", "**Set aside** (these do not go in):", ""]
+        lines += [
+            f"- `{name}` by *{entry.step}*: {plain(entry.reason)}" for name, entry in list(aside.items())[:MOST_LINES]
+        ]
+    return "\n".join(lines)
+
+
+def table(rows: list[tuple[int, str, str, str]]) -> list[str]:
+    """The rows as a Markdown table, at most `MOST_LINES` of them."""
+    lines = ["| case | verdict | why |", "|---|---|---|"]
+    lines += [f"| `{case}` | **{verdict}** | {why} |" for _, case, verdict, why in rows[:MOST_LINES]]
+    if len(rows) > MOST_LINES:
+        lines.append(f"| … | | and {len(rows) - MOST_LINES} more in the report |")
+    return lines
+
+
+def counts(verdicts: list[str], aside: int) -> str:
+    """`8 cases: 6 pass, 1 warn, 1 fail; 2 set aside.`"""
+    kinds = sorted(set(verdicts), key=lambda verdict: -ORDER.get(verdict, 0))
+    parts = ", ".join(f"{verdicts.count(kind)} {kind}" for kind in kinds) or "none"
+    return f"{len(verdicts)} cases: {parts}; {aside} set aside."
+
+
+def reasons(found: object) -> str:
+    """The verdict's reasons as one cell."""
+    if isinstance(found, list):
+        return "; ".join(plain(str(reason)) for reason in found)
+    return plain(str(found)) if found else ""
+
+
+def plain(text: str) -> str:
+    """Text that cannot break out of a table cell or become a link."""
+    return " ".join(text.split()).translate(str.maketrans("|<>[]`", "/()()'"))
