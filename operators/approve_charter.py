@@ -31,8 +31,7 @@ class ApproveCharterOperator(HITLOperator):  # type: ignore[misc]  # the provide
         super().__init__(
             subject="A federation asks this site to take part",
             options=[ACCEPT, REFUSE],
-            params=question(),
-            **kwargs,
+            **(kwargs | {"params": question()}),  # Airflow adds the DAG's own params to every operator
         )
         self.charter = charter
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.sdk import Context
 
-from konsil.federation.charter import parse_charter
+from konsil.federation.charter import Charter, parse_charter
 from konsil.files import write_json
 from konsil.settings import Settings
 from konsil.types import Json
@@ -17,7 +17,7 @@ from operators.party import PartyOperator
 class PublishCharterOperator(PartyOperator):
     """Check the form against the charter's rules, write the charter file and publish it.
 
-    :param form: the fields of docs/formats/charter.md (templated); fields left empty take the charter's defaults
+    :param form: the fields of docs/formats/charter.md among others (templated); empty ones take the charter's defaults
     """
 
     template_fields = ("run_name", "patience_s", "form")
@@ -36,7 +36,8 @@ class PublishCharterOperator(PartyOperator):
 
     def execute(self, context: Context) -> Json:
         """Write the file, run the verb, hand on the run's name."""
-        charter = parse_charter({key: value for key, value in dict(self.form).items() if value is not None})
+        fields = {name: self.form[name] for name in Charter.model_fields if self.form.get(name) is not None}
+        charter = parse_charter(fields)
         self.run_name = charter.run
         write_json(self.path(), charter.model_dump(mode="json"))
         return super().execute(context) | {"run": charter.run}

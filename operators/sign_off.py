@@ -32,7 +32,8 @@ class SignOffOperator(ApprovalOperator):  # type: ignore[misc]  # the provider p
             "accept": Param(None, title="Accept although the verdict is fail", description_md=PER_LINE, **text),
             "comment": Param(None, title="Comment", description="Also the reason of lines without one.", **text),
         }
-        super().__init__(subject=f"Sign off cohort {cohort}", params=params, **kwargs)
+        kwargs["params"] = params  # Airflow adds the DAG's own params to every operator
+        super().__init__(subject=f"Sign off cohort {cohort}", **kwargs)
         self.cohort = cohort
         self.report = report
 

@@ -32,7 +32,9 @@ class VerifyCharterOperator(KonsilOperator):
 
     def execute(self, context: Context) -> Json:
         """Find the run, read its charter; the result names the run."""
-        runs = [self.run_name] if self.run_name not in (None, "", "None") else announced(context)
+        runs = announced(context)
+        if self.run_name not in (None, "", "None"):
+            runs = [self.run_name, *(context["params"].get("others") or ())]
         if not runs:
             raise AirflowSkipException("No charter was named and none arrived.")
         self.run_name = runs[0]

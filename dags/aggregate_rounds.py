@@ -1,0 +1,69 @@
+"""One stint of averaging at the centre: wait for updates, make global models, hand over to the next stint."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import Param, dag
+
+from operators.run_phase import RunPhaseOperator
+from operators.stint import StintOperator
+from operators.wait import WaitOperator
+
+RUN = "{{ params.run }}"
+
+FORM = {
+    "run": Param(type="string", title="Name of the federation"),
+    "stint": Param(1, type="integer", minimum=1, title="Number of this stint"),
+    "patience_s": Param(
+        None,
+        type=["null", "number"],
+        minimum=0,
+        title="Seconds to wait warm",
+        description="Empty: the centre's setting.",
+    ),
+}
+
+DOC = """
+### Aggregate rounds
+
+Started by *Run federation*; nobody needs to trigger it by hand. One run of this DAG is a **stint**: wait until a round
+can be closed (all active sites answered, or the deadline passed with a quorum), average, publish, wait warm for the
+next updates, go on. When the sites are slower than the centre's patience, the next stint waits without a worker.
+"""
+
+
+@dag(
+    dag_display_name="Aggregate rounds",
+    description="One stint of averaging at the centre",
+    doc_md=DOC,
+    schedule=None,
+    catchup=False,
+    params=FORM,
+    tags=["centre", "federation", "stint"],
+    render_template_as_native_obj=True,
+    default_args={"owner": "central operator", "retries": 10, "retry_delay": timedelta(seconds=5)},
+)
+def aggregate_rounds() -> None:
+    wait = WaitOperator(task_id="wait", task_display_name="Wait for updates", run_name=RUN)
+    aggregate = RunPhaseOperator(
+        task_id="aggregate",
+        task_display_name="Average",
+        run_name=RUN,
+        until="rounds",
+        patience_s="{{ params.patience_s }}",
+        last=True,
+    )
+    next_stint = StintOperator(
+        task_id="next_stint",
+        task_display_name="Hand over to the next stint",
+        trigger_dag_id="aggregate_rounds",
+        run_name=RUN,
+        number="{{ params.stint + 1 }}",
+        patience_s="{{ params.patience_s }}",
+        state="{{ ti.xcom_pull(task_ids='aggregate')['state'] }}",
+    )
+    wait >> aggregate >> next_stint
+
+
+aggregate_rounds()

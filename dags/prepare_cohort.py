@@ -1,0 +1,133 @@
+"""From a folder of DICOM to a frozen cohort, with a reviewer's signature in between."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import Param, dag, task_group
+
+from operators.batches import BatchOperator
+from operators.convert import ConvertOperator
+from operators.deidentify import DeidentifyOperator
+from operators.freeze import FreezeOperator
+from operators.mask import MaskOperator
+from operators.orient import OrientOperator
+from operators.qc import QcOperator
+from operators.register import RegisterOperator
+from operators.report import ReportOperator
+from operators.scan import ScanOperator
+from operators.sign_off import SignOffOperator
+
+COHORT = "{{ params.cohort }}"
+OPTIONAL_TEXT = ["null", "string"]
+REVIEWERS = [{"id": name, "name": name} for name in ("reviewer", "admin")]
+
+FORM = {
+    "cohort": Param(
+        type="string",
+        title="Name of the cohort",
+        description="2 to 41 lower-case letters, digits and hyphens, such as ms-2026.",
+        pattern="^[a-z0-9][a-z0-9-]{1,40}$",
+    ),
+    "inbox": Param(
+        None,
+        type=OPTIONAL_TEXT,
+        title="Folder with DICOM",
+        description="A folder on this site's machine; empty means the site's inbox.",
+    ),
+    "limits": Param(
+        "paper",
+        type="string",
+        enum=["paper", "wide"],
+        title="Limits of the quality control",
+        description="paper: voxels of 1.0 ± 0.1 mm, as published. wide: other resolutions pass with a warning.",
+    ),
+    "batch_size": Param(
+        50,
+        type="integer",
+        minimum=1,
+        maximum=10000,
+        title="Cases in one batch",
+        description="Smaller batches share the work between cores; each costs a few seconds.",
+        section="Advanced",
+    ),
+    "seed": Param(
+        0, type="integer", minimum=0, title="Seed", description="Of the split by patient.", section="Advanced"
+    ),
+}
+
+DOC = """
+### Prepare cohort
+
+Put DICOM into the inbox of your site and trigger this. The form asks for a name.
+
+1. The series are sorted into cases. A case is one patient at one time with **T1w and FLAIR**.
+2. Each case is de-identified, converted, oriented, masked, measured and registered. A case that cannot go on is
+   **set aside with its reason**; the others go on.
+3. The report appears under the tab **Quality**.
+4. A reviewer signs under **Required Actions**: excludes cases, or accepts some that the quality control fails.
+5. The cohort is frozen: hashed, split by patient, and ready for a federation. A frozen cohort never changes.
+
+Running it again with the same name continues where it stopped.
+Research use only, not a medical device.
+"""
+
+
+@dag(
+    dag_display_name="Prepare cohort",
+    description="DICOM in, checked and signed cohort out",
+    doc_md=DOC,
+    schedule=None,
+    catchup=False,
+    params=FORM,
+    tags=["site", "preparation"],
+    render_template_as_native_obj=True,
+    default_args={
+        "owner": "site staff",
+        "retries": 2,
+        "retry_delay": timedelta(seconds=10),
+        "retry_exponential_backoff": True,
+    },
+)
+def prepare_cohort() -> None:
+    scan = ScanOperator(task_id="scan", task_display_name="Sort the inbox", cohort=COHORT, inbox="{{ params.inbox }}")
+    batches = BatchOperator(
+        task_id="batches",
+        task_display_name="Cut into batches",
+        cases="{{ ti.xcom_pull(task_ids='scan')['done'] }}",
+        size="{{ params.batch_size }}",
+    )
+
+    @task_group(group_id="batch", group_display_name="Prepare each batch")
+    def batch(cases: list[str]) -> None:
+        which = {"cohort": COHORT, "cases": cases}
+        deidentify = DeidentifyOperator(task_id="deidentify", task_display_name="De-identify", **which)
+        convert = ConvertOperator(task_id="convert", task_display_name="Convert to NIfTI", **which)
+        orient = OrientOperator(task_id="orient", task_display_name="Orient", **which)
+        mask = MaskOperator(task_id="mask", task_display_name="Find the brain", **which)
+        qc = QcOperator(task_id="qc", task_display_name="Measure quality", limits="{{ params.limits }}", **which)
+        register = RegisterOperator(task_id="register", task_display_name="Register T1w to FLAIR", **which)
+        deidentify >> convert >> orient >> mask >> qc >> register
+
+    prepared = batch.expand(cases=batches.output)
+    report = ReportOperator(
+        task_id="report", task_display_name="Write the report", cohort=COHORT, trigger_rule="none_failed"
+    )
+    sign_off = SignOffOperator(
+        task_id="sign_off",
+        task_display_name="Reviewer signs",
+        cohort=COHORT,
+        report="{{ ti.xcom_pull(task_ids='report') }}",
+        assigned_users=REVIEWERS,
+    )
+    freeze = FreezeOperator(
+        task_id="freeze",
+        task_display_name="Freeze the cohort",
+        cohort=COHORT,
+        sign_off="{{ ti.xcom_pull(task_ids='sign_off') }}",
+        seed="{{ params.seed }}",
+    )
+    scan >> batches >> prepared >> report >> sign_off >> freeze
+
+
+prepare_cohort()

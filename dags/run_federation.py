@@ -1,0 +1,157 @@
+"""The centre's side of one federation, from the form to the released model."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import Param, dag
+
+from operators.publish_charter import PublishCharterOperator
+from operators.run_phase import RunPhaseOperator
+from operators.stint import StintOperator
+from operators.wait import WaitOperator
+
+RUN = "{{ params.run }}"
+
+FORM = {
+    "run": Param(
+        type="string",
+        title="Name of the federation",
+        description="3 to 41 lower-case letters, digits and hyphens, such as ms-lesions-1.",
+        pattern="^[a-z0-9][a-z0-9-]{2,40}$",
+    ),
+    "title": Param(None, type=["null", "string"], title="Title", description="What the custodians read first."),
+    "sites": Param(
+        ["A", "B", "C"],
+        type="array",
+        items={"type": "string"},
+        minItems=2,
+        title="Sites",
+        description="One per line, in the order of tables and sums.",
+    ),
+    "rounds": Param(50, type="integer", minimum=1, maximum=1000, title="Rounds"),
+    "learner": Param(
+        {"name": "nnunet", "settings": {}},
+        type="object",
+        title="Learner",
+        description="Empty settings are the paper's: 3d_fullres, 250 batches a round, learning rate 0.01.",
+        section="Training",
+    ),
+    "data": Param(
+        {"name": "ms", "channels": ["T1w", "FLAIR"], "labels": {"background": 0, "lesion": 1}},
+        type="object",
+        title="Data every case must have",
+        section="Training",
+    ),
+    "strategy": Param("fedavg", type="string", enum=["fedavg"], title="Strategy", section="Training"),
+    "compare_with_local": Param(
+        True,
+        type="boolean",
+        title="Compare with local models",
+        description="Each site also trains alone; all models are tested at all sites.",
+        section="Training",
+    ),
+    "seed": Param(0, type="integer", minimum=0, title="Seed", section="Training"),
+    "quorum": Param(
+        {"sites": 2, "share_of_cases": 0.5, "required": []},
+        type="object",
+        title="Quorum",
+        description="What a round needs when its deadline passes.",
+        section="When sites are silent",
+    ),
+    "deadlines": Param(
+        {},
+        type="object",
+        title="Deadlines in seconds",
+        description="answer_s, fingerprint_s, prepare_s, round_s, baseline_s, evaluation_s; empty: days.",
+        section="When sites are silent",
+    ),
+    "patience_s": Param(
+        None,
+        type=["null", "number"],
+        minimum=0,
+        title="Seconds the centre waits warm between two rounds",
+        description="Empty: the centre's own setting.",
+        section="When sites are silent",
+    ),
+}
+
+DOC = """
+### Run federation
+
+Fill in the form: it becomes the **charter** that every site's custodian accepts or refuses.
+
+1. The charter is published, signed by the centre.
+2. Sites answer and send statistics of their cohorts; the centre merges them into **one recipe** and the first weights.
+3. The rounds run in *Aggregate rounds*.
+4. Each site tests the models on its held-out patients.
+5. The model is released, and the report appears under the tab **Federation**.
+
+A site that stays silent does not stop the others as long as the quorum holds; the report says who was missing.
+"""
+
+
+@dag(
+    dag_display_name="Run federation",
+    description="The centre's side of a federation",
+    doc_md=DOC,
+    schedule=None,
+    catchup=False,
+    params=FORM,
+    tags=["centre", "federation"],
+    render_template_as_native_obj=True,
+    default_args={
+        "owner": "central operator",
+        "retries": 3,
+        "retry_delay": timedelta(seconds=5),
+        "retry_exponential_backoff": True,
+    },
+)
+def run_federation() -> None:
+    publish_charter = PublishCharterOperator(
+        task_id="publish_charter", task_display_name="Publish the charter", run_name=RUN, form="{{ params }}"
+    )
+    wait_for_answers = WaitOperator(
+        task_id="wait_for_answers", task_display_name="Wait for answers and fingerprints", run_name=RUN, phase="recipe"
+    )
+    recipe = RunPhaseOperator(
+        task_id="recipe", task_display_name="Make one recipe", run_name=RUN, until="recipe", patience_s=0
+    )
+    start_rounds = StintOperator(
+        task_id="start_rounds",
+        task_display_name="Start the rounds",
+        trigger_dag_id="aggregate_rounds",
+        run_name=RUN,
+        number=1,
+        patience_s="{{ params.patience_s }}",
+    )
+    wait_for_rounds = WaitOperator(
+        task_id="wait_for_rounds",
+        task_display_name="Wait for the rounds",
+        run_name=RUN,
+        phase="evaluation",
+        trigger_rule="none_failed",
+    )
+    share_local_models = RunPhaseOperator(
+        task_id="share_local_models",
+        task_display_name="Share the local models",
+        run_name=RUN,
+        until="evaluation",
+        patience_s=0,
+    )
+    wait_for_evaluation = WaitOperator(
+        task_id="wait_for_evaluation", task_display_name="Wait for the evaluations", run_name=RUN, phase="release"
+    )
+    release = RunPhaseOperator(
+        task_id="release",
+        task_display_name="Release the model and report",
+        run_name=RUN,
+        until="release",
+        patience_s=0,
+        last=True,
+    )
+    publish_charter >> wait_for_answers >> recipe >> start_rounds >> wait_for_rounds
+    wait_for_rounds >> share_local_models >> wait_for_evaluation >> release
+
+
+run_federation()

@@ -1,0 +1,69 @@
+"""One stint of training at a site: wait for the global model, train round after round, hand over to the next stint."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import Param, dag
+
+from operators.stint import StintOperator
+from operators.take_part import TakePartOperator
+from operators.wait import WaitOperator
+
+RUN = "{{ params.run }}"
+
+FORM = {
+    "run": Param(type="string", title="Name of the federation"),
+    "stint": Param(1, type="integer", minimum=1, title="Number of this stint"),
+    "patience_s": Param(
+        None, type=["null", "number"], minimum=0, title="Seconds to wait warm", description="Empty: the site's setting."
+    ),
+}
+
+DOC = """
+### Train rounds
+
+Started by *Join federation*; nobody needs to trigger it by hand. One run of this DAG is a **stint**:
+
+1. *Wait* costs no worker and no graphics card.
+2. *Train* does a round, publishes its update, waits warm for the next global model, and goes on.
+3. When the others are slower than the site's patience, the stint ends and the next one waits.
+
+Whatever a stint knew lies in the bucket and in the site's folder, so a retry continues at the same round.
+"""
+
+
+@dag(
+    dag_display_name="Train rounds",
+    description="One stint of training at a site",
+    doc_md=DOC,
+    schedule=None,
+    catchup=False,
+    params=FORM,
+    tags=["site", "federation", "stint"],
+    render_template_as_native_obj=True,
+    default_args={"owner": "site staff", "retries": 10, "retry_delay": timedelta(seconds=5)},
+)
+def train_rounds() -> None:
+    wait = WaitOperator(task_id="wait", task_display_name="Wait for the global model", run_name=RUN)
+    train = TakePartOperator(
+        task_id="train",
+        task_display_name="Train",
+        run_name=RUN,
+        until="rounds",
+        patience_s="{{ params.patience_s }}",
+        last=True,
+    )
+    next_stint = StintOperator(
+        task_id="next_stint",
+        task_display_name="Hand over to the next stint",
+        trigger_dag_id="train_rounds",
+        run_name=RUN,
+        number="{{ params.stint + 1 }}",
+        patience_s="{{ params.patience_s }}",
+        state="{{ ti.xcom_pull(task_ids='train')['state'] }}",
+    )
+    wait >> train >> next_stint
+
+
+train_rounds()
