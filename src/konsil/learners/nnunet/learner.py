@@ -1,0 +1,130 @@
+"""nnU-Net behind the door that all learners share; each method hands over to the module that knows its step.
+
+torch and nnU-Net are imported by the first method that is called, so that making a learner (to check a charter's
+settings, say) costs nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from konsil.evaluation.metrics import CaseMetrics, measure
+from konsil.learners.nnunet import environment
+from konsil.learners.nnunet import recipe as recipes
+from konsil.learners.nnunet.dataset import cases_of, check_fit
+from konsil.learners.nnunet.settings import parse_data, parse_settings
+from konsil.learners.protocol import Split, Update
+from konsil.types import Json, Tensors
+
+if TYPE_CHECKING:
+    from konsil.cohort.frozen import FrozenCohort
+    from konsil.learners.nnunet.session import Session
+
+log = logging.getLogger(__name__)
+
+
+class NnUNet:
+    """nnU-Net v2 with a charter's settings, at the site or centre that lives in `home`."""
+
+    def __init__(self, settings: Json, *, rounds: int, seed: int, home: Path, run: str, data: Json) -> None:
+        self.settings, self.data = parse_settings(settings), parse_data(data)
+        self.rounds, self.seed, self.home, self.run = rounds, seed, home.resolve(), run
+        self._session: Session | None = None
+
+    def fingerprint(self, cohort: FrozenCohort) -> Json:
+        """Describe the training and validation cases in numbers."""
+        with environment.at(self.home):
+            from konsil.learners.nnunet.fingerprint import extract
+
+            return extract(cohort, self.data)
+
+    def plan(self, fingerprints: Mapping[str, Json]) -> Json:
+        """Merge the sites' fingerprints and let nnU-Net plan, without images."""
+        with environment.at(self.home):
+            from konsil.learners.nnunet.planning import plan
+
+            return plan(fingerprints, self.data, self.settings, rounds=self.rounds, seed=self.seed, run=self.run)
+
+    def prepare(self, cohort: FrozenCohort, recipe: Json) -> None:
+        """Preprocess the cohort with nnU-Net by the common plan."""
+        self._accept(recipe)
+        with environment.at(self.home):
+            from konsil.learners.nnunet.preparation import prepare
+
+            prepare(self.home, cohort, self.data, recipe)
+
+    def initial(self, recipe: Json) -> Tensors:
+        """The first weights, drawn from the recipe's seed."""
+        self._accept(recipe)
+        with environment.at(self.home):
+            from konsil.learners.nnunet import network, tensors
+
+            return tensors.read(network.build(recipe))
+
+    def train(self, cohort: FrozenCohort, recipe: Json, tensors: Tensors, round: int) -> Update:  # noqa: A002
+        """One round from the global weights; the trainer stays warm for the next."""
+        self._accept(recipe)
+        with environment.at(self.home, augmentation_workers=self._workers()):
+            return self._warm().round(cohort, recipe, tensors, round)
+
+    def baseline(self, cohort: FrozenCohort, recipe: Json, tensors: Tensors) -> Tensors:
+        """All rounds alone, from the same first weights."""
+        self._accept(recipe)
+        with environment.at(self.home, augmentation_workers=self._workers()):
+            return self._warm().alone(cohort, recipe, tensors)
+
+    def evaluate(self, cohort: FrozenCohort, recipe: Json, tensors: Tensors, split: Split) -> list[CaseMetrics]:
+        """Segment one split and compare with the drawn masks on the images' own grid."""
+        self._accept(recipe)
+        check_fit(cohort, self.data)
+        with environment.at(self.home):
+            from konsil.learners.nnunet import network, predict
+            from konsil.learners.nnunet import tensors as exchange
+
+            trained = network.build(recipe)
+            exchange.write(trained, tensors)
+            segmenter = predict.Segmenter(recipe, trained)
+            cases = cases_of(cohort, self.data, (split,))
+            found: list[CaseMetrics] = []
+            for case in cases:
+                log.info("evaluate: case %d of %d", len(found) + 1, len(cases))
+                mask, properties = segmenter.segment(dict(zip(self.data.channels, case.images, strict=True)))
+                found.append(
+                    measure(case.name, mask, predict.read_label(case.label), self.data.labels, voxel_mm3(properties))
+                )
+        return found
+
+    def save(self, recipe: Json, tensors: Tensors, folder: Path) -> None:
+        """Write a model folder for `konsil predict` and for nnU-Net's own command."""
+        recipes.check(recipe)
+        with environment.at(self.home):
+            from konsil.learners.nnunet.model_folder import write
+
+            write(recipe, tensors, folder)
+
+    def _accept(self, recipe: Json) -> None:
+        recipes.check_for(recipe, self.data, self.settings, rounds=self.rounds, seed=self.seed, run=self.run)
+
+    def _warm(self) -> Session:
+        from konsil.learners.nnunet.session import Session
+
+        if self._session is None:
+            self._session = Session(self.home, self.home / "runs" / self.run / "nnunet")
+        return self._session
+
+    def _workers(self) -> int:
+        from konsil.learners.nnunet.network import device
+
+        if self.settings.augmentation_workers is not None:
+            return self.settings.augmentation_workers
+        on_gpu = device(self.settings.device).type == "cuda"
+        return environment.DEFAULT_AUGMENTATION_WORKERS if on_gpu else 0
+
+
+def voxel_mm3(properties: Json) -> float:
+    """Volume of one voxel, in mm³."""
+    z, y, x = properties["spacing"]
+    return float(z * y * x)

@@ -1,0 +1,72 @@
+"""A trained model on disk: for us, and in nnU-Net's layout for everybody else.
+
+::
+
+    recipe.json  model.safetensors                         what `konsil predict` reads; recipe.json is written last
+    plans.json  dataset.json  dataset_fingerprint.json     nnU-Net's
+    fold_all/checkpoint_final.pth                          made here from the tensors, for nnU-Net's own command:
+
+    nnUNetv2_predict_from_modelfolder -i IN -o OUT -m FOLDER -f all
+
+The checkpoint names nnU-Net's plain trainer, so predicting with it does not need Konsil. It is written and never read.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+from torch import nn
+
+from konsil.errors import BadInput, Missing
+from konsil.files import read_json, replacing, sha256_of, write_json
+from konsil.learners.nnunet import network, tensors
+from konsil.learners.nnunet.recipe import check, configuration_of, settings_of
+from konsil.types import Json, Tensors
+
+WEIGHTS, RECIPE = "model.safetensors", "recipe.json"
+
+
+def write(recipe: Json, trained: Tensors, folder: Path) -> None:
+    """Write the model folder; writing the same model again changes nothing."""
+    built = network.build(recipe)
+    tensors.write(built, trained)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RECIPE).unlink(missing_ok=True)
+    plans = {key: value for key, value in recipe["plans"].items() if key != "konsil"}
+    write_json(folder / "plans.json", plans)
+    write_json(folder / "dataset.json", recipe["dataset"])
+    write_json(folder / "dataset_fingerprint.json", recipe["fingerprint"])
+    with replacing(folder / "fold_all" / "checkpoint_final.pth") as part:
+        torch.save(checkpoint(recipe, built), part)
+    with replacing(folder / WEIGHTS) as part:
+        save_file(dict(trained), part, metadata={"recipe": recipe["sha256"]})
+    write_json(folder / RECIPE, recipe)
+
+
+def checkpoint(recipe: Json, built: nn.Module) -> Json:
+    """What nnU-Net's predictor reads from a checkpoint (`initialize_from_trained_model_folder`, 2.8.1)."""
+    flips = settings_of(recipe).augmentation == "default"
+    return {
+        "network_weights": built.state_dict(),
+        "trainer_name": "nnUNetTrainer",
+        "init_args": {"configuration": configuration_of(recipe)},
+        "inference_allowed_mirroring_axes": (0, 1, 2) if flips else None,
+    }
+
+
+def read(folder: Path) -> tuple[Json, nn.Module, str]:
+    """Recipe, network with the trained weights, and SHA-256 of the weights' file."""
+    if not (folder / RECIPE).is_file():
+        raise Missing("this is not a model folder", expected=f"{RECIPE} and {WEIGHTS} in {folder}")
+    recipe = read_json(folder / RECIPE)
+    check(recipe)
+    try:
+        trained = load_file(folder / WEIGHTS)
+    except (OSError, SafetensorError) as error:
+        raise BadInput("the model's weights cannot be read", expected=f"{folder / WEIGHTS}") from error
+    built = network.build(recipe)
+    tensors.write(built, trained)
+    return recipe, built, sha256_of(folder / WEIGHTS)

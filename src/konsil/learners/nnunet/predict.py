@@ -1,0 +1,139 @@
+"""Segmenting images with a trained network: nnU-Net's sliding window, Gaussian weights, flips if trained with them.
+
+nnU-Net resamples the images to the plan's voxel size, predicts overlapping patches, and resamples the result back, so a
+mask lies on the grid of its images. A model folder holds safetensors and JSON for us and nnU-Net's own layout for
+others (model_folder.py); only the former is read here, never a pickled checkpoint.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK
+import torch
+from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+from torch import nn
+
+from konsil.errors import BadInput
+from konsil.files import replacing
+from konsil.learners.nnunet import environment, model_folder, network
+from konsil.learners.nnunet.recipe import configuration_of, settings_of
+from konsil.types import Json
+
+GRID_TOLERANCE = 1e-3  # mm, and direction cosines: rounding in a header, not a part of a voxel
+Mask = npt.NDArray[np.uint8]
+
+
+class Segmenter:
+    """A trained network ready to segment. `channels` in input order, `labels` by name, `sha256` of the weights."""
+
+    def __init__(self, recipe: Json, trained: nn.Module, sha256: str = "") -> None:
+        self.recipe, self.sha256 = recipe, sha256
+        self.channels: list[str] = list(recipe["dataset"]["channel_names"].values())
+        self.labels: dict[str, int] = recipe["dataset"]["labels"]
+        self._predictor = predictor(recipe, trained)
+
+    def segment(self, images: Mapping[str, Path]) -> tuple[Mask, Json]:
+        """Label map of shape (z, y, x), and nnU-Net's properties of the grid ("spacing" in mm, z first).
+
+        Raises BadInput if a channel is missing, cannot be read, or lies on another grid than the first.
+        """
+        files = [images[channel] for channel in self.channels if channel in images]
+        if len(files) < len(self.channels):
+            raise BadInput("a channel is missing", expected=", ".join(self.channels), got=", ".join(images))
+        check_grids(files, self.channels)
+        with environment.at(Path(tempfile.gettempdir())):
+            voxels, properties = SimpleITKIO().read_images([str(file) for file in files])
+            if not np.isfinite(voxels).all():
+                raise BadInput("an image holds numbers that are not finite")
+            mask = self._predictor.predict_single_npy_array(voxels, dict(properties))
+        return np.asarray(mask, dtype=np.uint8), properties
+
+
+def predict(model: Path, images: Sequence[Mapping[str, Path]], out: Sequence[Path]) -> None:
+    """Segment each case of `images` with the model in the folder `model` and write its mask (NIfTI, uint8) to `out`."""
+    if len(images) != len(out):
+        raise BadInput("cases and masks do not pair up", expected=f"{len(images)} masks", got=str(len(out)))
+    segmenter = open_model(model)
+    for case, target in zip(images, out, strict=True):
+        mask, properties = segmenter.segment(case)
+        write(target, mask, properties)
+
+
+def open_model(folder: Path) -> Segmenter:
+    """Read a model folder that `save` wrote."""
+    recipe, trained, sha256 = model_folder.read(folder)
+    return Segmenter(recipe, trained, sha256)
+
+
+def read_label(file: Path) -> Mask:
+    """A label map as nnU-Net reads it: shape (z, y, x)."""
+    label, _ = SimpleITKIO().read_seg(str(file))
+    return np.asarray(np.rint(label[0]), dtype=np.uint8)
+
+
+def write(target: Path, mask: Mask, properties: Json) -> None:
+    """Write a mask on the grid of its images, whole or not at all."""
+    with replacing(target) as part:
+        SimpleITKIO().write_seg(mask, str(part), properties)
+
+
+def predictor(recipe: Json, trained: nn.Module) -> Any:
+    """nnU-Net's predictor around a network that is already built and loaded."""
+    settings = settings_of(recipe)
+    device = network.device(settings.device)
+    if device.type == "cpu":
+        torch.set_num_threads(settings.threads)
+    axes = mirrored_axes(recipe)
+    plans: Any = PlansManager(recipe["plans"])
+    with environment.at(Path(tempfile.gettempdir())):
+        made = nnUNetPredictor(
+            use_mirroring=axes is not None,
+            perform_everything_on_device=device.type == "cuda",
+            device=device,
+            allow_tqdm=False,
+        )
+        made.manual_initialization(
+            trained,
+            plans,
+            plans.get_configuration(configuration_of(recipe)),
+            [trained.state_dict()],
+            recipe["dataset"],
+            "nnUNetTrainer",
+            axes,
+        )
+    return made
+
+
+def mirrored_axes(recipe: Json) -> tuple[int, ...] | None:
+    """The axes to average flips over: all three, if training flipped and the charter does not say otherwise."""
+    settings = settings_of(recipe)
+    return (0, 1, 2) if settings.mirroring and settings.augmentation == "default" else None
+
+
+def check_grids(files: Sequence[Path], channels: Sequence[str]) -> None:
+    """Raise BadInput unless all images of a case can be read and share one grid (size, spacing, origin, axes)."""
+    first: Any = None
+    for channel, file in zip(channels, files, strict=True):
+        try:
+            reader: Any = SimpleITK.ImageFileReader()
+            reader.SetFileName(str(file))
+            reader.ReadImageInformation()
+        except RuntimeError as error:
+            raise BadInput(f"the {channel} cannot be read", expected="a NIfTI image", got=file.name) from error
+        grid = (reader.GetSize(), (*reader.GetSpacing(), *reader.GetOrigin(), *reader.GetDirection()))
+        first = first or grid
+        if grid[0] != first[0] or not np.allclose(grid[1], first[1], atol=GRID_TOLERANCE, rtol=0):
+            raise BadInput(
+                f"the {channel} is not on the grid of the {channels[0]}",
+                expected=f"{first[0]} voxels in the same place",
+                got=f"{grid[0]}",
+                hint="Register it first: konsil register COHORT",
+            )

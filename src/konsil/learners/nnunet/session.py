@@ -1,0 +1,146 @@
+"""Training at a site: nnU-Net's trainer kept warm between rounds, and able to start cold at any round.
+
+A round sets the global weights, gives the optimizer the momentum it had after this site's last round, seeds each epoch
+by its number, and runs nnU-Net's own epoch. So the result of a round depends on the recipe, the global weights, the
+kept momentum and the cohort, and not on whether the process has just been started.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
+
+from konsil.cohort.frozen import FrozenCohort
+from konsil.errors import BadSetting, Missing, Refused
+from konsil.files import read_json
+from konsil.learners.nnunet import environment, keepsake, network, preparation, tensors
+from konsil.learners.nnunet.recipe import PLANS, configuration_of, settings_of
+from konsil.learners.protocol import Update
+from konsil.types import Json, Tensors
+
+log = logging.getLogger(__name__)
+FEDERATED, ALONE = "federated", "alone"
+
+
+def find_trainer() -> Any:
+    """Our trainer, by nnU-Net's own lookup in the folder that `nnUNet_extTrainer` names.
+
+    nnU-Net would first import all of its built-in trainers, some of which need torchvision; this is the same function
+    that it calls for the external folders.
+    """
+    folder = str(environment.TRAINERS)
+    found = recursive_find_python_class(
+        folder, "KonsilTrainer", None, base_folder=folder, cleanup_imports_from_base_folder=True
+    )
+    if found is None:
+        raise Missing("nnU-Net does not find Konsil's trainer", expected=f"a class KonsilTrainer below {folder}")
+    return found
+
+
+class Session:
+    """The trainer of one site in one federation. `folder` is `<home>/runs/<run>/nnunet`."""
+
+    def __init__(self, home: Path, folder: Path) -> None:
+        self.home, self.folder = home, folder
+        self.trainer: Any = None
+        self.made_from: Json = {}
+        self.last: tuple[str, int] | None = None  # chain and round whose momentum the warm optimizer holds
+
+    def round(
+        self, cohort: FrozenCohort, recipe: Json, weights: Tensors, number: int, *, chain: str = FEDERATED
+    ) -> Update:
+        """Train round `number` (1 … rounds) from `weights` and keep what the next round needs."""
+        rounds = recipe["plans"]["konsil"]["rounds"]
+        if not 1 <= number <= rounds:
+            raise BadSetting("there is no such round", expected=f"1 to {rounds}", got=str(number))
+        preparation.require_ready(self.home, cohort, recipe)
+        began = time.monotonic()
+        trainer = self.warm(cohort, recipe)
+        tensors.write(trainer.network, weights)
+        self.remember(trainer, recipe, number, chain)
+        trainer.current_epoch = (number - 1) * settings_of(recipe).local_epochs
+        for _ in range(settings_of(recipe).local_epochs):
+            run_epoch(trainer)
+        metrics = self.judge(trainer, number)
+        trained = tensors.read(trainer.network)
+        kept = keepsake.take(trainer, number, weights=trained if chain == ALONE else None)
+        keepsake.save(self.folder / chain, kept, recipe["sha256"])
+        self.last = (chain, number)
+        steps = settings_of(recipe).local_epochs * trainer.num_iterations_per_epoch
+        metrics["seconds"] = time.monotonic() - began
+        log.info("round %d of %d (%s): %s", number, rounds, chain, spoken(metrics))
+        return Update(trained, len(cohort.split("train")), steps, metrics)
+
+    def alone(self, cohort: FrozenCohort, recipe: Json, weights: Tensors) -> Tensors:
+        """Train all rounds without exchange, going on after the last round that was kept."""
+        rounds = recipe["plans"]["konsil"]["rounds"]
+        kept = keepsake.load(self.folder / ALONE, recipe["sha256"], before=rounds + 1)
+        done, current = (kept.round, kept.weights) if kept is not None else (0, weights)
+        for number in range(done + 1, rounds + 1):
+            current = self.round(cohort, recipe, current, number, chain=ALONE).tensors
+        return current
+
+    def remember(self, trainer: Any, recipe: Json, number: int, chain: str) -> None:
+        """Give the optimizer the momentum of this chain's last round, unless it is still there."""
+        if self.last != (chain, number - 1):
+            keepsake.put(trainer, keepsake.load(self.folder / chain, recipe["sha256"], before=number))
+        self.last = None  # until this round has ended, nobody knows what the optimizer holds
+
+    def warm(self, cohort: FrozenCohort, recipe: Json) -> Any:
+        """The trainer with network and loaders, made at the first call and when recipe or cohort change."""
+        made_from = preparation.identity(cohort, recipe)
+        if self.trainer is None or self.made_from != made_from:
+            self.trainer, self.last = start(self.home, recipe), None
+            self.made_from = made_from
+        return self.trainer
+
+    def judge(self, trainer: Any, number: int) -> dict[str, float]:
+        """The round's figures. Refused if the loss is not a number: such weights must not be sent."""
+        seen = trainer.logger.values
+        last = trainer.current_epoch - 1
+        loss = float(seen["train_losses"][last])
+        if not math.isfinite(loss):
+            raise Refused(
+                f"the training loss of round {number} is not a number, so there is nothing to hand in",
+                hint="Lower the charter's learning rate or momentum, or look for odd intensities in the cohort",
+            )
+        names = {"val_losses": "validation_loss", "mean_fg_dice": "pseudo_dice", "lrs": "learning_rate"}
+        figures = {name: float(seen[key][last]) for key, name in names.items() if last in seen.get(key, {})}
+        return {"train_loss": loss, **{name: value for name, value in figures.items() if math.isfinite(value)}}
+
+
+def start(home: Path, recipe: Json) -> Any:
+    """Make nnU-Net's trainer for the preprocessed data of this recipe and open its loaders."""
+    settings = settings_of(recipe)
+    folder = preparation.folder_of(home, recipe)
+    plans = {**read_json(folder / f"{PLANS}.json"), "continue_training": False}
+    device = network.device(settings.device)
+    if device.type == "cpu":
+        torch.set_num_threads(settings.threads)
+    trainer = find_trainer()(plans, configuration_of(recipe), 0, read_json(folder / "dataset.json"), device)
+    trainer.on_train_start()
+    return trainer
+
+
+def run_epoch(trainer: Any) -> None:
+    """One epoch of nnU-Net: the body of the loop in `nnUNetTrainer.run_training` (2.8.1)."""
+    trainer.on_epoch_start()
+    trainer.on_train_epoch_start()
+    steps = [trainer.train_step(next(trainer.dataloader_train)) for _ in range(trainer.num_iterations_per_epoch)]
+    trainer.on_train_epoch_end(steps)
+    with torch.no_grad():
+        trainer.on_validation_epoch_start()
+        count = trainer.num_val_iterations_per_epoch
+        trainer.on_validation_epoch_end([trainer.validation_step(next(trainer.dataloader_val)) for _ in range(count)])
+    trainer.on_epoch_end()
+
+
+def spoken(metrics: dict[str, float]) -> str:
+    """Figures for a log line."""
+    return ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
