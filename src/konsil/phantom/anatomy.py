@@ -33,6 +33,12 @@ class Anatomy:
     affine: Matrix
     resolution_mm: float
 
+    def replace_by_lesions(self, lesions: Floats) -> None:
+        """Let lesions (fraction of each voxel) take the place of the tissue they lie in; becomes the map `lesion`."""
+        for tissue in ("wm", "gm", "csf"):
+            self.maps[tissue] *= 1 - lesions
+        self.maps["lesion"] = lesions
+
 
 def make_anatomy(rng: np.random.Generator, atlas: Atlas, profile: Profile) -> Anatomy:
     """Draw one patient's anatomy; the signal of the head outside the brain follows the scanner's contrast."""

@@ -42,11 +42,11 @@ class Patient:
         return float(self.lesions.sum() * np.prod(self.flair.spacing_mm) / 1000)
 
 
-def make_patient(seed: int, site: str, *, resolution_mm: float = 2.0) -> Patient:
+def make_patient(seed: int, site: str, *, resolution_mm: float = 2.0, healthy: bool = False) -> Patient:
     """Make the patient number `seed` of a site (A, B or C), scanned with voxels of about `resolution_mm`.
 
-    The same arguments give the same voxels. The scanner is drawn from those of the site. Raises BadInput for an unknown
-    site, a negative seed, or a resolution outside 0.8 to 6 mm.
+    The same arguments give the same voxels. The scanner is drawn from those of the site. `healthy` leaves the lesions
+    out. Raises BadInput for an unknown site, a negative seed, or a resolution outside 0.8 to 6 mm.
     """
     hospital = site_named(site)
     if seed < 0:
@@ -54,10 +54,8 @@ def make_patient(seed: int, site: str, *, resolution_mm: float = 2.0) -> Patient
     chance = [np.random.default_rng(s) for s in np.random.SeedSequence((seed, *site.encode())).spawn(5)]
     profile = hospital.scanners[int(chance[0].integers(len(hospital.scanners)))]
     anatomy = make_anatomy(chance[1], load_atlas(resolution_mm), profile)
-    lesions = make_lesions(chance[2], anatomy, hospital)
-    anatomy.maps["lesion"] = lesions
-    for tissue in ("wm", "gm", "csf"):
-        anatomy.maps[tissue] *= 1 - lesions
+    lesions = np.zeros_like(anatomy.maps["wm"]) if healthy else make_lesions(chance[2], anatomy, hospital)
+    anatomy.replace_by_lesions(lesions)
     in_flair = random_rigid(chance[0], shift_mm=POSITION_SHIFT_MM, turn_deg=POSITION_TURN_DEG)
     t1w_to_flair = random_rigid(chance[0], shift_mm=MOTION_SHIFT_MM, turn_deg=MOTION_TURN_DEG)
     in_t1w = in_flair @ t1w_to_flair
