@@ -49,7 +49,9 @@ def test_shape_dtype_and_order_are_the_models() -> None:
 
 
 @given(
-    values=st.lists(st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=2, max_size=2), min_size=1, max_size=5),
+    values=st.lists(
+        st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=2, max_size=2), min_size=1, max_size=5
+    ),
     cut=st.integers(1, 3),
 )
 def test_the_mean_lies_between_the_smallest_and_the_largest_however_the_stream_is_cut(

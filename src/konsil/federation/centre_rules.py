@@ -6,7 +6,7 @@ since. Round 1 expects every site of the recipe.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from konsil.federation.charter import Charter
 from konsil.federation.holdings import Holdings, Note

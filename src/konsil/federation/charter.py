@@ -1,6 +1,6 @@
 """The charter: who trains what together, and by which rules. Specification: docs/formats/charter.md.
 
-The centre writes it once; every site's custodian accepts or refuses it as a whole. The defaults are the paper's: nnU-Net
+The centre writes it once; every custodian accepts or refuses it as a whole. The defaults are the paper's: nnU-Net
 3d_fullres on T1w and FLAIR, 50 rounds, averaging weighted by training cases. Times are seconds on the store's clock.
 """
 
@@ -14,14 +14,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from konsil.errors import BadSetting
 from konsil.files import read_json
+from konsil.trust.roster import CENTRE, SiteName
 from konsil.types import Json
 
-FORMAT = "konsil.charter/1"
-CENTRE = "centre"
+FORMAT: Literal["konsil.charter/1"] = "konsil.charter/1"
 DAY_S = 86400.0
 
 RunName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{2,40}$")]
-SiteName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,30}$")]
 Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\r\n]*$")]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\r\n]*$")]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -58,10 +57,10 @@ class DataRequest(Part):
     @field_validator("labels")
     @classmethod
     def labels_are_usable(cls, labels: Mapping[str, int]) -> Mapping[str, int]:
-        """Background is 0 and every other label has its own positive value."""
-        values = list(labels.values())
-        if labels.get("background") != 0 or len(values) < 2 or len(set(values)) != len(values) or min(values) < 0:
-            raise ValueError("expected background = 0 and at least one other label, each with its own positive value")
+        """Background is 0, the other labels are 1, 2 … without a gap, as in a frozen cohort."""
+        values = sorted(labels.values())
+        if labels.get("background") != 0 or len(values) < 2 or values != list(range(len(values))):
+            raise ValueError("expected background = 0 and the other labels 1, 2 … without a gap")
         return labels
 
 
@@ -103,8 +102,9 @@ class Charter(Part):
     @model_validator(mode="after")
     def names_agree(self) -> Charter:
         """Every site once, none called like the centre, and a quorum that these sites can reach."""
-        if len(set(self.sites)) != len(self.sites) or CENTRE in self.sites:
-            raise ValueError(f"sites: expected every site once and none called {CENTRE}")
+        names = {name.lower() for name in self.sites}  # buckets are called so
+        if len(names) != len(self.sites) or CENTRE in names:
+            raise ValueError(f"sites: expected every site once (also in lower case) and none called {CENTRE}")
         if self.quorum.sites > len(self.sites):
             raise ValueError(f"quorum.sites: expected at most {len(self.sites)}, the number of sites")
         strangers = [name for name in self.quorum.required if name not in self.sites]

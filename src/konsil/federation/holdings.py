@@ -16,10 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
 
-from konsil.federation.charter import CENTRE
+from konsil.federation.mailbox_scan import Letter
 from konsil.federation.slot import Kind, Slot
+from konsil.trust.roster import CENTRE
 from konsil.types import Json
 
 
@@ -30,34 +30,6 @@ class Note:
     at: datetime
     digest: str = ""
     facts: Json = field(default_factory=dict)
-
-
-class SealedFacts(Protocol):
-    """The part of a manifest that holdings need."""
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the signed bytes."""
-
-    @property
-    def facts(self) -> Json:
-        """What the sender says about the payload, unencrypted and signed."""
-
-
-class Message(Protocol):
-    """The part of a letter that holdings need."""
-
-    @property
-    def slot(self) -> Slot:
-        """Which message of the run this is."""
-
-    @property
-    def manifest(self) -> SealedFacts:
-        """Its signed manifest."""
-
-    @property
-    def received(self) -> datetime:
-        """When the store received it, UTC."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +74,6 @@ class Holdings:
         return any(begin < note.at <= end for slot, note in self.notes.items() if slot.sender == site)
 
 
-def notes_of(letters: Iterable[Message]) -> dict[Slot, Note]:
+def notes_of(letters: Iterable[Letter]) -> dict[Slot, Note]:
     """The letters as notes, by slot."""
-    return {
-        letter.slot: Note(letter.received, letter.manifest.digest, letter.manifest.facts) for letter in letters
-    }
+    return {letter.slot: Note(letter.received, letter.manifest.digest, letter.manifest.facts) for letter in letters}

@@ -1,4 +1,4 @@
-"""What a site does next. A site never looks at a clock: deadlines are the centre's business, a late message is only late.
+"""What a site does next. It never looks at a clock: deadlines are the centre's business, a late message is only late.
 
 It always works on the newest global model. A site that slept through some rounds trains the current one.
 """

@@ -39,7 +39,9 @@ class FedAvg:
                     same[name][part] = chunk
                 elif not np.array_equal(same[name][part], chunk):
                     first = contributions[0].site
-                    raise Unusable(contribution.site, f"the whole numbers of tensor {name} differ from those of {first}")
+                    raise Unusable(
+                        contribution.site, f"the whole numbers of tensor {name} differ from those of {first}"
+                    )
         for array in sums.values():
             array /= total
         return _shaped({**sums, **same}, specs)

@@ -1,0 +1,77 @@
+"""What `run` and `take-part` share: one stint of a party, shown as a bar on a terminal and as plain lines in a log."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from konsil.cli.door import deliver, speak
+from konsil.federation.steps import Phase, Step, Wait
+from konsil.settings import Settings
+
+if TYPE_CHECKING:
+    from konsil.parties.party import Party
+
+
+UNTIL = typer.Option(None, "--until", help="End when this phase is behind us.")
+PATIENCE = typer.Option(None, "--patience", min=0, help="Seconds to wait warm for the others (KONSIL_PATIENCE_S).")
+
+
+def stint(
+    party: Party, settings: Settings, *, until: Phase | None, patience: float | None, result: Path | None
+) -> None:
+    """Go on with `party`; the result file gets state, sentence, round and phase. Exit code 1 if the run is aborted."""
+    from konsil.parties.loop import go_on
+
+    speak()
+    with shown(party) as show:
+        ending = go_on(
+            party,
+            until=until,
+            patience_s=settings.patience_s if patience is None else patience,
+            poll_s=settings.poll_s,
+            show=show,
+        )
+    deliver(ending.as_json(), result)
+    typer.echo(f"{ending.state}: {ending.sentence}", err=True)
+    raise typer.Exit(1 if ending.state == "aborted" else 0)
+
+
+@contextmanager
+def shown(party: Party) -> Iterator[Callable[[Step], None]]:
+    """A bar of the rounds on a terminal; in a log, one line whenever what is waited for changes."""
+    if not sys.stderr.isatty():
+        said: list[str] = []
+
+        def line(step: Step) -> None:
+            if isinstance(step, Wait) and said[-1:] != [step.why]:
+                said.append(step.why)
+                typer.echo(f"waiting {step.why}", err=True)
+
+        yield line
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (
+        TextColumn("{task.fields[what]}"),
+        BarColumn(),
+        TextColumn("round {task.completed:.0f}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("rounds", total=None, what="starting")
+
+        def bar(step: Step) -> None:
+            charter, number = party.charter(), getattr(step, "round", None)
+            what = f"waiting {step.why}" if isinstance(step, Wait) else f"phase {step.phase}"
+            progress.update(task, what=what[:60], total=charter.rounds if charter else None)
+            if number is not None:
+                progress.update(task, completed=number)
+
+        yield bar

@@ -1,0 +1,166 @@
+"""The centre's deeds: publish the charter, make the recipe, average, pass local models on, release, or say why not."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from konsil.federation.centre_rules import members
+from konsil.federation.charter import Charter
+from konsil.federation.mailbox import Letter, Mailbox
+from konsil.federation.manifest import DTYPES
+from konsil.federation.slot import Kind, Slot
+from konsil.federation.steps import (
+    Abort,
+    Aggregate,
+    MakeRecipe,
+    PublishBaselines,
+    PublishCharter,
+    Release,
+    Role,
+    StoreModel,
+)
+from konsil.federation.strategies.contribution import Contribution, Spec, Specs, Unusable, fault, tensor_fault
+from konsil.federation.strategies.fedavg import FedAvg
+from konsil.parties.party import LearnerFor, Party
+from konsil.parties.summary import summarise
+from konsil.parties.words import round_line
+from konsil.trust.roster import CENTRE
+from konsil.types import Json, Tensors
+
+log = logging.getLogger(__name__)
+
+
+class CentreParty(Party):
+    """The centre of one run; its charter lies in `<home>/runs/<run>/charter.json`."""
+
+    role: ClassVar[Role] = Role.CENTRE
+
+    def __init__(self, home: Path, mailbox: Mailbox, learner_for: LearnerFor) -> None:
+        super().__init__(home, mailbox, learner_for)
+        self.deeds = {
+            PublishCharter: self.publish_charter,
+            MakeRecipe: self.make_recipe,
+            Aggregate: self.aggregate,
+            PublishBaselines: self.publish_baselines,
+            Release: self.release,
+            StoreModel: self.store_model,
+            Abort: self.abort,
+        }
+
+    def charter(self) -> Charter:
+        """The posted charter; before that, the operator's file."""
+        return super().charter() or self.ledger.charter()
+
+    def publish_charter(self, step: PublishCharter) -> None:
+        """Post the operator's charter to everybody it names."""
+        charter = self.ledger.charter()
+        facts = {"sites": list(charter.sites), "rounds": charter.rounds, "title": charter.title}
+        self._tell(Kind.charter, charter.model_dump(mode="json"), facts)
+        log.info("charter of %s published for %s", self.run, ", ".join(charter.sites))
+
+    def make_recipe(self, step: MakeRecipe) -> None:
+        """Merge the fingerprints, post the recipe, post the first weights (whichever of it is missing)."""
+        if Slot(Kind.recipe, CENTRE) not in self._letters:
+            letters = {site: self.letter(Kind.fingerprint, site) for site in step.sites}
+            recipe = self.learner.plan({site: self.mailbox.read_json(letter) for site, letter in letters.items()})
+            cases = {site: letter.manifest.facts["cases"] for site, letter in letters.items()}
+            facts = {"sites": list(step.sites), "cases": cases, "seed": self.rules.seed}
+            self._tell(Kind.recipe, recipe, facts)
+            self.look()
+        first = self.learner.initial(self.recipe())
+        self._post_global(0, first, {"included": {}, "refused": {}, "missing": []}, step.sites)
+        log.info("recipe and first weights published for %s", ", ".join(step.sites))
+
+    def aggregate(self, step: Aggregate) -> None:
+        """Check and average the updates of a round. An update that fails is noted; the rules then decide anew."""
+        began = time.monotonic()
+        before = self.letter(Kind.global_, round=step.round - 1)
+        cases = members(self.look(), self.rules)
+        letters = {site: self.letter(Kind.update, site, step.round) for site in step.sites}
+        for site, letter in letters.items():
+            facts, base, most = letter.manifest.facts, before.manifest.digest, cases.get(site, 0)
+            why = fault(facts, specs_of(letter), base=base, specs=specs_of(before), most_cases=most)
+            if why:
+                return self._refuse(letter.slot, why)
+        weights = {site: letter.manifest.facts["cases"] for site, letter in letters.items()}
+        try:
+            tensors = self._mean(letters, weights, specs_of(before))
+        except Unusable as error:
+            return self._refuse(letters[error.site].slot, error.sentence)
+        included = {
+            site: {"cases": weights[site], "digest": letter.manifest.digest} for site, letter in letters.items()
+        }
+        facts = {"included": included, "refused": dict(step.refused), "missing": list(step.missing)}
+        facts["seconds"] = round(time.monotonic() - began, 3)
+        self._post_global(step.round, tensors, facts, tuple(cases))
+        return log.info(round_line(step, self.rules.rounds, letters, before.received))
+
+    def _mean(self, letters: Mapping[str, Letter], weights: Mapping[str, int], specs: Specs) -> Tensors:
+        """The weighted mean of what the letters hold, in their order, read as streams."""
+        streams = {site: partial(self.mailbox.stream_tensors, letter) for site, letter in letters.items()}
+        return FedAvg().combine([Contribution(site, weights[site], streams[site]) for site in letters], specs)
+
+    def publish_baselines(self, step: PublishBaselines) -> None:
+        """Check the sites' local models and pass them on in one message, tensors named `<site>/<name>`."""
+        specs = specs_of(self.letter(Kind.global_, round=0))
+        together: dict[str, Any] = {}
+        for site in step.sites:
+            letter = self.letter(Kind.baseline, site)
+            if why := tensor_fault(specs_of(letter), specs):
+                return self._refuse(letter.slot, why)
+            try:  # the mean of one model is that model, with every check
+                alone = self._mean({site: letter}, {site: 1}, specs)
+            except Unusable as error:
+                return self._refuse(letter.slot, error.sentence)
+            together |= {f"{site}/{name}": array for name, array in alone.items()}
+        slot, facts = Slot(Kind.baselines, CENTRE), {"sites": list(step.sites)}
+        sites = members(self.look(), self.rules)
+        self.mailbox.post_tensors(slot, together, recipients=[CENTRE, *sites], facts=facts)
+        return log.info("local models passed on: %s", ", ".join(step.sites) or "none")
+
+    def release(self, step: Release) -> None:
+        """Post which model is the final one, and the figures of the run."""
+        self._end("released")
+
+    def abort(self, step: Abort) -> None:
+        """Tell everybody why the run ends without a model."""
+        if not step.announced:
+            self._end("aborted", step.why)
+            self.look()
+        self.heard_abort(step)
+
+    def _end(self, outcome: str, why: str = "") -> None:
+        summary = summarise(self.mailbox, self.rules, outcome=outcome, why=why)
+        newest = self.look().latest_global()
+        model = None if newest is None else self.letter(Kind.global_, round=newest).manifest.digest
+        content = {"outcome": outcome, "sentence": summary["sentence"], "round": newest, "model": model}
+        self._tell(Kind.final, {**content, "summary": summary}, content)
+        log.info("%s: %s", outcome, summary["sentence"])
+
+    def _refuse(self, slot: Slot, why: str) -> None:
+        self.ledger.refuse(slot, why)
+        log.warning("%s is refused: %s", slot, why)
+
+    def _tell(self, kind: Kind, content: Json, facts: Json) -> None:
+        """Post for everybody the charter names who did not refuse it."""
+        said = self.look().by_site(Kind.answer)
+        sites = [s for s in self.rules.sites if s not in said or said[s].facts.get("accepted") is True]
+        self.mailbox.post_json(Slot(kind, CENTRE), content, recipients=sites, facts=facts)
+
+    def _post_global(self, number: int, tensors: Tensors, facts: Json, sites: tuple[str, ...]) -> None:
+        slot = Slot(Kind.global_, CENTRE, number)
+        self.mailbox.post_tensors(slot, tensors, recipients=[CENTRE, *sites], facts=facts)
+
+
+def specs_of(letter: Letter) -> Specs:
+    """Shapes and dtypes that a message announces; none for a message with JSON."""
+    table = letter.manifest.tensors
+    rows = table.rows() if table is not None else ()
+    return {name: Spec(shape, np.dtype(DTYPES[code]).name) for name, shape, code, _ in rows}

@@ -1,0 +1,101 @@
+"""The folder of a run, `<home>/runs/<run>`: what a party knows that is not in the store.
+
+    charter.json    centre: the charter as the operator wrote it
+    decision.json   site: what the custodian decided, who, and with which cohort
+    prepared.json   site: the recipe the cohort was preprocessed with
+    refused.json    centre: updates that were looked into and cannot be averaged, with the reason
+    summary.json, report.html
+
+Nothing of it leaves. All files are whole or absent; losing the folder costs work, not correctness (but the decision).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+from konsil.cohort.folder import SiteFolder
+from konsil.errors import BadInput, Missing
+from konsil.federation.charter import Charter, read_charter
+from konsil.federation.slot import Kind, Slot
+from konsil.files import read_json, write_json
+from konsil.types import Json
+
+RUN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{2,40}")
+
+
+class Ledger:
+    """The folder of one run below one home."""
+
+    def __init__(self, home: Path, run: str) -> None:
+        if not RUN_NAME.fullmatch(run):
+            raise BadInput(
+                "There is no run of this name", expected="a-z, 0-9 and '-', 3 to 41 characters", got=repr(run)
+            )
+        self.home, self.run = home, run
+        self.folder = SiteFolder(home).runs / run
+        self.model = home / "models" / run
+        self.report, self.summary = self.folder / "report.html", self.folder / "summary.json"
+
+    def keep_charter(self, charter: Charter) -> None:
+        """Keep the operator's charter; a different one of the same name is refused."""
+        path = self.folder / "charter.json"
+        if path.is_file() and read_charter(path) != charter:
+            raise BadInput(
+                f"The run {self.run} has another charter already", hint="Choose another name for the new run"
+            )
+        write_json(path, charter.model_dump(mode="json"))
+
+    def charter(self) -> Charter:
+        """The operator's charter."""
+        path = self.folder / "charter.json"
+        if not path.is_file():
+            raise Missing(f"There is no run {self.run} here", hint="Start it with: konsil run CHARTER.json")
+        return read_charter(path)
+
+    def decide(self, *, accepted: bool, by: str, cohort: str | None = None, reason: str = "") -> Json:
+        """Keep the custodian's decision; once kept it stands, and deciding the same again changes nothing."""
+        wanted = {"accepted": accepted, "by": by, "cohort": cohort, "reason": reason}
+        earlier = self.decision()
+        if earlier is not None:
+            if {key: earlier.get(key) for key in wanted} != wanted:
+                raise BadInput(f"The charter of {self.run} was decided on already", hint="A decision cannot be changed")
+            return earlier
+        decision = {**wanted, "at": datetime.now(UTC).isoformat(timespec="seconds")}
+        write_json(self.folder / "decision.json", decision)
+        return decision
+
+    def decision(self) -> Json | None:
+        """The custodian's decision, or None."""
+        path = self.folder / "decision.json"
+        return read_json(path) if path.is_file() else None
+
+    def keep_prepared(self, recipe: str) -> None:
+        """Note that the cohort is preprocessed with the recipe of that digest."""
+        write_json(self.folder / "prepared.json", {"recipe": recipe})
+
+    def is_prepared(self, recipe: str) -> bool:
+        """Whether the cohort is preprocessed with the recipe of that digest."""
+        path = self.folder / "prepared.json"
+        return path.is_file() and read_json(path).get("recipe") == recipe
+
+    def refuse(self, slot: Slot, why: str) -> None:
+        """Note that the message in `slot` cannot be used."""
+        path = self.folder / "refused.json"
+        earlier = read_json(path) if path.is_file() else {}
+        write_json(path, {**earlier, _name(slot): why})
+
+    def refused(self) -> dict[Slot, str]:
+        """Messages that cannot be used, with the reason."""
+        path = self.folder / "refused.json"
+        return {_slot(name): str(why) for name, why in (read_json(path) if path.is_file() else {}).items()}
+
+
+def _name(slot: Slot) -> str:
+    return f"{slot.kind.name}/{slot.sender}/{'' if slot.round is None else slot.round}"
+
+
+def _slot(name: str) -> Slot:
+    kind, sender, number = name.split("/")
+    return Slot(Kind[kind], sender, int(number) if number else None)

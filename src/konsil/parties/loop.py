@@ -1,0 +1,105 @@
+"""Going on: do one deed after the other, and wait warm for the others, until there is a reason to stop.
+
+    done       the phase `until` is behind us
+    waiting    nothing arrived for `patience_s`; come back later
+    finished   nothing more to do, ever
+    aborted    the run cannot go on
+
+Whatever a stint knew lies in the store and in the folder of the run, so stopping costs nothing but the warmth.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from konsil.errors import Unavailable
+from konsil.federation.steps import Abort, Finish, Phase, Step, Wait
+from konsil.parties.party import Party
+from konsil.types import Json
+
+State = Literal["done", "waiting", "aborted", "finished"]
+FIRST_PAUSE_S = 0.05
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why a stint stopped: the state, a sentence, the round in work (None outside the rounds) and the phase."""
+
+    state: State
+    sentence: str
+    round: int | None = None
+    phase: Phase = Phase.CHARTER
+
+    def as_json(self) -> Json:
+        """The form of `--result`."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Time and sleep, so that tests need neither."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+def go_on(
+    party: Party,
+    *,
+    until: Phase | None = None,
+    patience_s: float = 30.0,
+    poll_s: float = 1.0,
+    show: Callable[[Step], None] = lambda step: None,
+    clock: Clock | None = None,
+) -> Ending:
+    """Work until `until` is behind us, or nothing arrived for `patience_s` seconds, or the run has ended.
+
+    Between two looks into the store lie 0.05 s at first and `poll_s` later. `show` hears of every step. A store that
+    does not answer is waited for like a message.
+    """
+    clock = clock or Clock()
+    idle_since, pause = clock.monotonic(), FIRST_PAUSE_S
+    while True:
+        step = _attempt(party, until, show)
+        ending = _ending(step, until)
+        if ending is not None:
+            return ending
+        if not isinstance(step, Wait):
+            idle_since, pause = clock.monotonic(), FIRST_PAUSE_S
+            continue
+        left = patience_s - (clock.monotonic() - idle_since)
+        if left <= 0:
+            return Ending("waiting", f"Waiting {step.why}.", step.round, step.phase)
+        clock.sleep(min(pause, left, poll_s))
+        pause = min(2 * pause, poll_s)
+
+
+def _attempt(party: Party, until: Phase | None, show: Callable[[Step], None]) -> Step:
+    """Ask for the next step and do it, unless it lies beyond `until`."""
+    step: Step | None = None
+    try:
+        step = party.next()
+        show(step)
+        if until is None or not step.phase.is_after(until) or isinstance(step, Abort):
+            party.do(step)
+    except Unavailable as error:
+        log.warning("%s", error.sentence)
+        phase = step.phase if step is not None else until or Phase.CHARTER
+        return Wait(phase, "for the store, which does not answer", round=getattr(step, "round", None))
+    return step
+
+
+def _ending(step: Step, until: Phase | None) -> Ending | None:
+    number = getattr(step, "round", None)
+    if isinstance(step, Finish):
+        return Ending("finished", step.why, number, step.phase)
+    if isinstance(step, Abort):
+        return Ending("aborted", step.why, number, step.phase)
+    if until is not None and step.phase.is_after(until):
+        return Ending("done", f"The phase {until} is done.", number, step.phase)
+    return None

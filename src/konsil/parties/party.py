@@ -1,0 +1,136 @@
+"""What centre and site have in common: look into the mailbox, ask for the next step, do the deed it names.
+
+A party remembers nothing that it could not find again: a fresh object with the same home continues. The learner is made
+by a function of the charter, because a site meets its charter only in the mailbox.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, TypeAlias
+
+from konsil.errors import Missing
+from konsil.federation.charter import Charter, parse_charter
+from konsil.federation.holdings import Holdings, notes_of
+from konsil.federation.mailbox import Letter, Mailbox
+from konsil.federation.rounds import next_step
+from konsil.federation.slot import Kind, Slot
+from konsil.federation.steps import Abort, Finish, Role, Step, Wait
+from konsil.files import write_json
+from konsil.learners.protocol import Learner
+from konsil.parties.ledger import Ledger
+from konsil.parties.page import write_page
+from konsil.trust.roster import CENTRE
+from konsil.types import Json, Tensors
+
+LearnerFor: TypeAlias = Callable[[Charter], Learner]
+log = logging.getLogger(__name__)
+
+
+class Party:
+    """One side of one run. Subclasses bring the deeds: step type → method."""
+
+    role: ClassVar[Role]
+
+    def __init__(self, home: Path, mailbox: Mailbox, learner_for: LearnerFor) -> None:
+        self.home, self.mailbox, self.run = home, mailbox, mailbox.run
+        self.ledger = Ledger(home, mailbox.run)
+        self._learner_for = learner_for
+        self._learner: Learner | None = None
+        self._charter: Charter | None = None
+        self._recipe: Json | None = None
+        self._letters: dict[Slot, Letter] = {}
+        self.deeds: dict[type, Callable[[Any], None]] = {}
+
+    def next(self) -> Step:
+        """What is to be done now; looks into the mailbox, does nothing."""
+        return next_step(self.role, self.look(), self.charter(), self.mailbox.now())
+
+    def step(self) -> Step:
+        """Do the next deed and say which it was; Wait, Finish and an announced Abort do nothing."""
+        step = self.next()
+        self.do(step)
+        return step
+
+    def do(self, step: Step) -> None:
+        """Do one deed that `next` named."""
+        if not isinstance(step, Wait | Finish):
+            self.deeds[type(step)](step)
+
+    def look(self) -> Holdings:
+        """Read the manifests that are there."""
+        self._letters = {letter.slot: letter for letter in self.mailbox.letters()}
+        decision, recipe = self.ledger.decision(), self._letters.get(Slot(Kind.recipe, CENTRE, None))
+        return Holdings(
+            me=self.mailbox.me,
+            notes=notes_of(self._letters.values()),
+            refused=self.ledger.refused(),
+            decided=None if decision is None else bool(decision["accepted"]),
+            prepared=recipe is not None and self.ledger.is_prepared(recipe.manifest.digest),
+            stored=self.ledger.model.is_dir() and self.ledger.report.is_file(),
+        )
+
+    def charter(self) -> Charter | None:
+        """The charter that was posted; None at a site that has not received it."""
+        letter = self._letters.get(Slot(Kind.charter, CENTRE, None))
+        if self._charter is None and letter is not None:
+            self._charter = parse_charter(self.mailbox.read_json(letter))
+        return self._charter
+
+    @property
+    def rules(self) -> Charter:
+        """The charter, where it must be there."""
+        charter = self.charter()
+        if charter is None:
+            raise Missing(f"The charter of {self.run} has not arrived")
+        return charter
+
+    @property
+    def learner(self) -> Learner:
+        """The learner that the charter asks for."""
+        if self._learner is None:
+            self._learner = self._learner_for(self.rules)
+        return self._learner
+
+    def letter(self, kind: Kind, sender: str = CENTRE, round: int | None = None) -> Letter:  # noqa: A002
+        """The letter in a slot, where it must be there."""
+        slot = Slot(kind, sender, round)
+        if slot not in self._letters:
+            raise Missing(f"The {kind.name.rstrip('_')} of {sender} has not arrived")
+        return self._letters[slot]
+
+    def recipe(self) -> Json:
+        """The common recipe."""
+        if self._recipe is None:
+            self._recipe = self.mailbox.read_json(self.letter(Kind.recipe))
+        return self._recipe
+
+    def global_model(self, round: int) -> Tensors:  # noqa: A002
+        """The global model after `round`; 0 = the first weights."""
+        return self.mailbox.read_tensors(self.letter(Kind.global_, round=round))
+
+    def store_model(self, step: Step) -> None:
+        """Keep the final model under `<home>/models/<run>` with a card that says how it came about, and the report."""
+        final = self.mailbox.read_json(self.letter(Kind.final))
+        part = self.ledger.model.with_name(f".part-{self.run}")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        self.learner.save(self.recipe(), self.global_model(self.rules.rounds), part)
+        write_json(part / "federation.json", {key: value for key, value in final.items() if key != "summary"})
+        shutil.rmtree(self.ledger.model, ignore_errors=True)
+        part.replace(self.ledger.model)
+        self.keep_report(final["summary"])
+        log.info("model stored in %s, report in %s", self.ledger.model, self.ledger.report)
+
+    def keep_report(self, summary: Json) -> None:
+        """Write summary.json and report.html into the folder of the run."""
+        write_json(self.ledger.summary, summary)
+        write_page(summary, self.ledger.report)
+
+    def heard_abort(self, step: Abort) -> None:
+        """Keep the report of a run that was aborted."""
+        if not self.ledger.report.is_file():
+            self.keep_report(self.mailbox.read_json(self.letter(Kind.final))["summary"])

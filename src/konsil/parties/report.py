@@ -1,0 +1,41 @@
+"""The report of a run as it stands: of an ended run the figures that were released, of a running one those so far."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from konsil.errors import Missing
+from konsil.federation.charter import parse_charter
+from konsil.federation.mailbox import Mailbox
+from konsil.federation.slot import Kind, Slot
+from konsil.files import write_json
+from konsil.parties.ledger import Ledger
+from konsil.parties.page import write_page
+from konsil.parties.summary import summarise
+from konsil.trust.roster import CENTRE
+from konsil.types import Json
+
+
+def write_report(home: Path, run: str) -> Path:
+    """Write `<home>/runs/<run>/report.html` and `summary.json` beside it; gives the report's path.
+
+    Raises Missing while the charter has not arrived.
+    """
+    from konsil.parties.opening import mailbox_of
+
+    ledger = Ledger(home, run)
+    summary = current_summary(mailbox_of(home, run))
+    write_json(ledger.summary, summary)
+    return write_page(summary, ledger.report)
+
+
+def current_summary(mailbox: Mailbox) -> Json:
+    """The released figures, else those so far."""
+    letters = {letter.slot: letter for letter in mailbox.letters()}
+    final, charter = letters.get(Slot(Kind.final, CENTRE)), letters.get(Slot(Kind.charter, CENTRE))
+    if final is not None:
+        released: Json = mailbox.read_json(final)["summary"]
+        return released
+    if charter is None:
+        raise Missing(f"The charter of {mailbox.run} has not arrived", hint="Look again later")
+    return summarise(mailbox, parse_charter(mailbox.read_json(charter)))

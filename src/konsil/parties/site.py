@@ -1,0 +1,166 @@
+"""A site's deeds: answer, fingerprint, prepare, train, evaluate. Only numbers leave, and only for the centre."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+from konsil.cohort.folder import SiteFolder
+from konsil.cohort.frozen import read_frozen
+from konsil.errors import BadInput, Missing
+from konsil.federation.charter import Charter
+from konsil.federation.mailbox import Mailbox
+from konsil.federation.slot import Kind, Slot
+from konsil.federation.steps import (
+    Abort,
+    Answer,
+    Evaluate,
+    Prepare,
+    Role,
+    SendFingerprint,
+    StoreModel,
+    Train,
+    TrainBaseline,
+)
+from konsil.parties.party import LearnerFor, Party
+from konsil.parties.words import figures_line
+from konsil.provenance import versions
+from konsil.trust.roster import CENTRE
+from konsil.types import Json, Tensors
+
+if TYPE_CHECKING:
+    from konsil.cohort.frozen import FrozenCohort
+
+CohortFor: TypeAlias = "Callable[[str], FrozenCohort]"
+SPLITS = ("train", "validation", "test")
+log = logging.getLogger(__name__)
+
+
+class SiteParty(Party):
+    """One site of one run. `cohort_for(name)` opens a frozen cohort; by default the one below `<home>/cohorts`."""
+
+    role: ClassVar[Role] = Role.SITE
+
+    def __init__(
+        self, home: Path, mailbox: Mailbox, learner_for: LearnerFor, cohort_for: CohortFor | None = None
+    ) -> None:
+        super().__init__(home, mailbox, learner_for)
+        self._cohort_for = cohort_for or (lambda name: read_frozen(SiteFolder(home).cohort(name).frozen))
+        self._cohort: FrozenCohort | None = None
+        self.deeds = {
+            Answer: self.answer,
+            SendFingerprint: self.send_fingerprint,
+            Prepare: self.prepare,
+            Train: self.train,
+            TrainBaseline: self.train_baseline,
+            Evaluate: self.evaluate,
+            StoreModel: self.store_model,
+            Abort: self.heard_abort,
+        }
+
+    def cohort(self) -> FrozenCohort:
+        """The cohort the custodian chose, with every hash checked once, and fit for the charter."""
+        if self._cohort is None:
+            decision = self.ledger.decision()
+            if decision is None or not decision.get("cohort"):
+                raise Missing("No cohort was chosen for this run", hint="Run: konsil decide RUN --accept --cohort NAME")
+            self._cohort = fit(self._cohort_for(decision["cohort"]), self.rules)
+        return self._cohort
+
+    def answer(self, step: Answer) -> None:
+        """Tell the centre what the custodian decided, with the number of cases per split if it is yes."""
+        decision = self.ledger.decision()
+        if decision is None:
+            raise Missing("The custodian has not decided", hint=f"Run: konsil decide {self.run} --accept --cohort NAME")
+        accepted = bool(decision["accepted"])
+        cases = {split: len(self.cohort().split(split)) for split in SPLITS} if accepted else {}
+        content = {"accepted": accepted, "reason": decision["reason"], "cases": cases, "software": versions()}
+        self._tell(Slot(Kind.answer, self.mailbox.me), content, {"accepted": accepted, "cases": cases})
+        log.info("answered: %s", "accepted" if accepted else "refused")
+
+    def send_fingerprint(self, step: SendFingerprint) -> None:
+        """Post the learner's statistics of the training cases."""
+        cases = len(self.cohort().split("train"))
+        content = self.learner.fingerprint(self.cohort())
+        self._tell(Slot(Kind.fingerprint, self.mailbox.me), content, {"cases": cases})
+        log.info("fingerprint of %d training cases sent", cases)
+
+    def prepare(self, step: Prepare) -> None:
+        """Preprocess with the common plan."""
+        began = time.monotonic()
+        self.learner.prepare(self.cohort(), self.recipe())
+        self.ledger.keep_prepared(self.letter(Kind.recipe).manifest.digest)
+        log.info("cohort prepared in %.1f s", time.monotonic() - began)
+
+    def train(self, step: Train) -> None:
+        """Train one round from the global model before it and post the update."""
+        base = self.letter(Kind.global_, round=step.round - 1).manifest.digest
+        tensors, began = self.global_model(step.round - 1), time.monotonic()
+        update = self.learner.train(self.cohort(), self.recipe(), tensors, step.round)
+        seconds = time.monotonic() - began
+        metrics = {key: value for key, value in update.metrics.items() if math.isfinite(value)}
+        facts = {"cases": update.cases, "steps": update.steps, "base": base, "metrics": metrics}
+        slot = Slot(Kind.update, self.mailbox.me, step.round)
+        self._send(slot, update.tensors, {**facts, "seconds": round(seconds, 3)})
+        log.info("round %d of %d: %s", step.round, self.rules.rounds, figures_line(metrics, seconds))
+
+    def train_baseline(self, step: TrainBaseline) -> None:
+        """Train alone from the first weights and post the model."""
+        tensors, began = self.global_model(0), time.monotonic()
+        trained = self.learner.baseline(self.cohort(), self.recipe(), tensors)
+        seconds = round(time.monotonic() - began, 3)
+        self._send(Slot(Kind.baseline, self.mailbox.me), trained, {"seconds": seconds})
+        log.info("local model trained for comparison in %.1f s", seconds)
+
+    def evaluate(self, step: Evaluate) -> None:
+        """Test every model on the held-out cases. Cases are numbered by their place; no pseudonym leaves."""
+        began = time.monotonic()
+        content: Json = {"federated": self._scores(self.global_model(self.rules.rounds)), "local": {}}
+        for site, tensors in self._local_models().items():
+            content["local"][site] = self._scores(tensors)
+        seconds = round(time.monotonic() - began, 3)
+        slot = Slot(Kind.evaluation, self.mailbox.me, self.rules.rounds)
+        self._tell(slot, content, {"cases": len(self.cohort().split("test")), "seconds": seconds})
+        log.info("evaluated %d models in %.1f s", 1 + len(content["local"]), seconds)
+
+    def _scores(self, tensors: Tensors) -> Json:
+        cases = self.learner.evaluate(self.cohort(), self.recipe(), tensors, "test")
+        return {"test": [case.as_json() for case in cases]}
+
+    def _local_models(self) -> dict[str, Tensors]:
+        """The local models of all sites, as the centre passed them on: `<site>/<name>` taken apart."""
+        if Slot(Kind.baselines, CENTRE) not in self._letters:
+            return {}
+        letter = self.letter(Kind.baselines)
+        together = self.mailbox.read_tensors(letter)
+        return {
+            site: {
+                name.removeprefix(f"{site}/"): array for name, array in together.items() if name.startswith(f"{site}/")
+            }
+            for site in letter.manifest.facts["sites"]
+        }
+
+    def _tell(self, slot: Slot, content: Json, facts: Json) -> None:
+        self.mailbox.post_json(slot, content, recipients=[CENTRE], facts=facts)
+
+    def _send(self, slot: Slot, tensors: Tensors, facts: Json) -> None:
+        self.mailbox.post_tensors(slot, tensors, recipients=[CENTRE], facts=facts)
+
+
+def fit(cohort: FrozenCohort, charter: Charter) -> FrozenCohort:
+    """The cohort itself, if it has the channels and labels the charter asks for and something to train on."""
+    wanted = charter.data
+    if list(cohort.channels) != list(wanted.channels) or dict(cohort.labels) != dict(wanted.labels):
+        raise BadInput(
+            f"The cohort {cohort.name} is not what the charter asks for",
+            expected=f"channels {', '.join(wanted.channels)} and labels {', '.join(wanted.labels)}",
+            got=f"channels {', '.join(cohort.channels)} and labels {', '.join(cohort.labels)}",
+            hint="Choose another cohort, or refuse the charter",
+        )
+    if not cohort.split("train"):
+        raise BadInput(f"The cohort {cohort.name} has no training cases", expected="at least one case with a label")
+    return cohort

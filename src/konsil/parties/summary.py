@@ -1,0 +1,166 @@
+"""The figures of a run, made from what lies in the mailbox: `summary.json`, and the ground of the report.
+
+    sentence, outcome              how it ended, in words
+    participation.<site>           answer, cases (training), rounds, missed, refused {round: reason}
+    rounds[]                       per site: cases, steps, metrics, work_s (training), turnaround_s (from the global
+                                   model to the update), waited_s (from the update to the next global model)
+    evaluation.<site>              figures on that site's test patients: federated, local.<trained at>
+    dice                           means: federated.<site>, local.<trained at>.<tested at>
+
+What sites wrote is checked before it is counted; a score that is no number between 0 and 1 makes its message unusable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from konsil.errors import BadMessage
+from konsil.evaluation.metrics import MEASURES, CaseMetrics
+from konsil.evaluation.metrics import summarise as summarise_cases
+from konsil.federation.centre_rules import members
+from konsil.federation.charter import Charter
+from konsil.federation.holdings import Holdings, notes_of
+from konsil.federation.mailbox import Letter, Mailbox
+from konsil.federation.outcome import Part, participation, sentence
+from konsil.federation.slot import Kind, Slot
+from konsil.parties.words import number_table, weighted
+from konsil.trust.roster import CENTRE
+from konsil.types import Json
+
+FORMAT = "konsil.summary/1"
+
+
+def summarise(mailbox: Mailbox, charter: Charter, *, outcome: str = "running", why: str = "") -> Json:
+    """The figures so far. At a site only its own messages and the centre's can be read."""
+    letters = {letter.slot: letter for letter in mailbox.letters()}
+    holdings = Holdings(mailbox.me, notes_of(letters.values()))
+    parts = participation(holdings, charter)
+    done = holdings.latest_global() or 0
+    refused = [{"message": refusal.slot, "why": refusal.sentence} for refusal in mailbox.refused]
+    evaluation = _evaluation(mailbox, letters, charter, refused)
+    return {
+        "format": FORMAT,
+        "run": charter.run,
+        "title": charter.title,
+        "outcome": outcome,
+        "sentence": sentence(parts, done, outcome=outcome, why=why),
+        "sites": list(charter.sites),
+        "charter": charter.model_dump(mode="json"),
+        "participation": {site: _part(part, members(holdings, charter).get(site)) for site, part in parts.items()},
+        "rounds": [_round(holdings, number) for number in range(1, done + 1)],
+        "evaluation": evaluation,
+        "dice": dice_table(evaluation),
+        "refused": refused,
+        "software": _software(letters, charter),
+        "began": _moment(letters, first=True),
+        "ended": _moment(letters, first=False),
+    }
+
+
+def _part(part: Part, cases: int | None) -> Json:
+    refused = {str(number): why for number, why in part.refused.items()}
+    rounds, missed = list(part.rounds), list(part.missed)
+    return {"answer": part.answer, "cases": cases, "rounds": rounds, "missed": missed, "refused": refused}
+
+
+def _round(holdings: Holdings, number: int) -> Json:
+    """Figures and times of one round, in seconds on the store's clock."""
+    before, after = (
+        holdings.notes[Slot(Kind.global_, CENTRE, number - 1)],
+        holdings.notes[Slot(Kind.global_, CENTRE, number)],
+    )
+    included = after.facts["included"]
+    updates = {site: note for site, note in holdings.by_site(Kind.update, number).items() if site in included}
+    return {
+        "round": number,
+        "seconds": _seconds(before.at, after.at),
+        "aggregation_s": after.facts.get("seconds"),
+        "metrics": weighted({site: note.facts for site, note in updates.items()}),
+        "sites": {
+            site: {
+                "cases": note.facts.get("cases"),
+                "steps": note.facts.get("steps"),
+                "metrics": number_table(note.facts),
+                "work_s": note.facts.get("seconds"),
+                "turnaround_s": _seconds(before.at, note.at),
+                "waited_s": _seconds(note.at, after.at),
+            }
+            for site, note in updates.items()
+        },
+        "missing": after.facts.get("missing", []),
+        "refused": after.facts.get("refused", {}),
+    }
+
+
+def _seconds(begin: datetime, end: datetime) -> float:
+    return round((end - begin).total_seconds(), 3)
+
+
+def _evaluation(
+    mailbox: Mailbox, letters: Mapping[Slot, Letter], charter: Charter, refused: list[Json]
+) -> dict[str, Json]:
+    """Means on every site's test patients; an evaluation that cannot be used is added to `refused`."""
+    tables: dict[str, Json] = {}
+    for site in charter.sites:
+        letter = letters.get(Slot(Kind.evaluation, site, charter.rounds))
+        if letter is None or mailbox.me not in (CENTRE, site):
+            continue
+        try:
+            content = mailbox.read_json(letter)
+            local = content.get("local")
+            local = local if isinstance(local, dict) else {}
+            tables[site] = {
+                "federated": _means(content.get("federated")),
+                "local": {name: _means(local[name]) for name in charter.sites if name in local},
+            }
+        except BadMessage as error:
+            refused.append({"message": str(letter.slot), "why": error.sentence})
+    return tables
+
+
+def _means(scores: Any) -> Json:
+    """Means over the test cases of one model."""
+    cases = scores.get("test") if isinstance(scores, dict) else None
+    if not isinstance(cases, list) or not all(isinstance(case, dict) for case in cases):
+        raise BadMessage("An evaluation is not usable", expected="a list of cases for every model")
+    return summarise_cases([_case(number, case) for number, case in enumerate(cases, 1)])
+
+
+def _case(number: int, content: Json) -> CaseMetrics:
+    """One case of an evaluation, every score checked."""
+    tables = {key: content.get(key) for key in (*MEASURES, "reference_ml", "predicted_ml")}
+    for key, table in tables.items():
+        if not isinstance(table, dict) or not all(_is_score(value, key) for value in table.values()):
+            raise BadMessage("An evaluation is not usable", expected=f"{key} as numbers in their range, or null")
+    return CaseMetrics(case=str(number), **tables)  # type: ignore[arg-type]  # checked just above
+
+
+def _is_score(value: Any, key: str) -> bool:
+    if value is None:
+        return key in MEASURES
+    return isinstance(value, int | float) and 0 <= value <= (1 if key in MEASURES else float("inf"))
+
+
+def dice_table(evaluation: Mapping[str, Json]) -> Json:
+    """`federated.<site>` and `local.<trained at>.<tested at>`: mean test Dice, None where it is not defined."""
+    local: dict[str, dict[str, float | None]] = {}
+    for tested, table in evaluation.items():
+        for trained, means in table["local"].items():
+            local.setdefault(trained, {})[tested] = means["dice"]["mean"]
+    return {
+        "federated": {site: table["federated"]["dice"]["mean"] for site, table in evaluation.items()},
+        "local": local,
+    }
+
+
+def _software(letters: Mapping[Slot, Letter], charter: Charter) -> Json:
+    """Versions by party, from each one's first message."""
+    firsts = {CENTRE: Slot(Kind.charter, CENTRE), **{site: Slot(Kind.answer, site) for site in charter.sites}}
+    return {name: letters[slot].manifest.software for name, slot in firsts.items() if slot in letters}
+
+
+def _moment(letters: Mapping[Slot, Letter], *, first: bool) -> str | None:
+    times = [letter.received for letter in letters.values()]
+    return (min(times) if first else max(times)).isoformat(timespec="seconds") if times else None

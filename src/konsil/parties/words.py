@@ -1,0 +1,43 @@
+"""The plain lines that centre and site write into their logs, one per round."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from konsil.federation.mailbox import Letter
+from konsil.federation.steps import Aggregate
+from konsil.types import Json
+
+
+def figures_line(metrics: Mapping[str, float], seconds: float) -> str:
+    """`loss 0.412, dice 0.731, 12.4 s`."""
+    return ", ".join([*(f"{key} {value:.3f}" for key, value in sorted(metrics.items())), f"{seconds:.1f} s"])
+
+
+def round_line(step: Aggregate, rounds: int, letters: Mapping[str, Letter], opened: datetime) -> str:
+    """`round 3 of 50: A, B; loss 0.412, dice 0.731, 12.4 s; without C (no update)`. Figures are means over cases."""
+    facts = {site: letters[site].manifest.facts for site in step.sites}
+    last = max(letters[site].received for site in step.sites)
+    text = f"round {step.round} of {rounds}: {', '.join(step.sites)}; "
+    text += figures_line(weighted(facts), (last - opened).total_seconds())
+    absent = [f"{site} (no update)" for site in step.missing] + [f"{site} (refused)" for site in step.refused]
+    return f"{text}; without {', '.join(absent)}" if absent else text
+
+
+def weighted(facts: Mapping[str, Json]) -> dict[str, float]:
+    """Means of the metrics that every site reports, weighted by cases."""
+    tables = [number_table(fact) for fact in facts.values()]
+    common = set.intersection(*map(set, tables)) if tables else set()
+    total = sum(fact["cases"] for fact in facts.values())
+    return {
+        key: sum(table[key] * fact["cases"] for table, fact in zip(tables, facts.values(), strict=True)) / total
+        for key in common
+    }
+
+
+def number_table(facts: Json) -> dict[str, float]:
+    """The metrics of an update that are numbers; whatever else a site wrote there is left out."""
+    metrics = facts.get("metrics")
+    found = metrics.items() if isinstance(metrics, dict) else ()
+    return {str(key)[:40]: float(value) for key, value in found if isinstance(value, int | float)}
