@@ -23,6 +23,9 @@ from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 from konsil.types import Json, Tensors
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from konsil.cohort.frozen import FrozenCohort
     from konsil.evaluation.metrics import CaseMetrics
 
@@ -71,3 +74,20 @@ class Learner(Protocol):
 
     def save(self, recipe: Recipe, tensors: Tensors, folder: Path) -> None:
         """Write a model folder that `konsil predict` reads."""
+
+
+class Segmenter(Protocol):
+    """A trained model ready to segment. `channels` in input order, `labels` by name, `sha256` of its weights."""
+
+    channels: list[str]
+    labels: dict[str, int]
+    sha256: str
+
+    def segment(self, images: Mapping[str, Path]) -> tuple[npt.NDArray[np.uint8], Json]:
+        """Label map of shape (z, y, x), and its grid ("spacing" in mm, z first), from one image per channel."""
+
+    def write(self, target: Path, mask: npt.NDArray[np.uint8], properties: Json) -> None:
+        """Write a label map as NIfTI on the grid of its images."""
+
+    def judge(self, name: str, images: Mapping[str, Path], label: Path) -> CaseMetrics:
+        """Segment a case and compare with its drawn label map, on the images' own grid."""

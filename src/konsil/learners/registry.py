@@ -9,11 +9,13 @@ import importlib
 from pathlib import Path
 from typing import cast
 
-from konsil.errors import BadSetting
-from konsil.learners.protocol import Learner
+from konsil.errors import BadInput, BadSetting, Missing
+from konsil.files import read_json
+from konsil.learners.protocol import Learner, Segmenter
 from konsil.types import Json
 
 LEARNERS = {"nnunet": "konsil.learners.nnunet.learner:NnUNet"}
+MODELS = {"konsil.nnunet-recipe/1": "konsil.learners.nnunet.predict:open_model"}
 
 
 def names() -> list[str]:
@@ -36,3 +38,14 @@ def create(name: str, settings: Json, *, rounds: int, seed: int, home: Path, run
         settings, rounds=rounds, seed=seed, home=home, run=run, data=data
     )
     return cast(Learner, made)
+
+
+def open_model(folder: Path) -> Segmenter:
+    """Open a model folder that a learner's `save` wrote; its recipe says which learner's."""
+    if not (folder / "recipe.json").is_file():
+        raise Missing("this is not a model folder", expected=f"a file recipe.json in {folder}")
+    recipe = read_json(folder / "recipe.json")
+    if recipe.get("format") not in MODELS:
+        raise BadInput("the model is of an unknown kind", expected=" or ".join(MODELS), got=repr(recipe.get("format")))
+    module, _, function = MODELS[recipe["format"]].partition(":")
+    return cast(Segmenter, getattr(importlib.import_module(module), function)(folder))

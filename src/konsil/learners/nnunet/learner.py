@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from konsil.evaluation.metrics import CaseMetrics, measure
 from konsil.learners.nnunet import environment
 from konsil.learners.nnunet import recipe as recipes
 from konsil.learners.nnunet.dataset import cases_of, check_fit
@@ -21,6 +20,7 @@ from konsil.types import Json, Tensors
 
 if TYPE_CHECKING:
     from konsil.cohort.frozen import FrozenCohort
+    from konsil.evaluation.metrics import CaseMetrics
     from konsil.learners.nnunet.session import Session
 
 log = logging.getLogger(__name__)
@@ -91,10 +91,8 @@ class NnUNet:
             found: list[CaseMetrics] = []
             for case in cases:
                 log.info("evaluate: case %d of %d", len(found) + 1, len(cases))
-                mask, properties = segmenter.segment(dict(zip(self.data.channels, case.images, strict=True)))
-                found.append(
-                    measure(case.name, mask, predict.read_label(case.label), self.data.labels, voxel_mm3(properties))
-                )
+                images = dict(zip(self.data.channels, case.images, strict=True))
+                found.append(segmenter.judge(case.name, images, case.label))
         return found
 
     def save(self, recipe: Json, tensors: Tensors, folder: Path) -> None:
@@ -122,9 +120,3 @@ class NnUNet:
             return self.settings.augmentation_workers
         on_gpu = device(self.settings.device).type == "cuda"
         return environment.DEFAULT_AUGMENTATION_WORKERS if on_gpu else 0
-
-
-def voxel_mm3(properties: Json) -> float:
-    """Volume of one voxel, in mm³."""
-    z, y, x = properties["spacing"]
-    return float(z * y * x)

@@ -7,6 +7,7 @@ others (model_folder.py); only the former is read here, never a pickled checkpoi
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
 
 from konsil.errors import BadInput
+from konsil.evaluation.metrics import CaseMetrics, measure
 from konsil.files import replacing
 from konsil.learners.nnunet import environment, model_folder, network
 from konsil.learners.nnunet.recipe import configuration_of, settings_of
@@ -56,6 +58,16 @@ class Segmenter:
             mask = self._predictor.predict_single_npy_array(voxels, dict(properties))
         return np.asarray(mask, dtype=np.uint8), properties
 
+    def write(self, target: Path, mask: Mask, properties: Json) -> None:
+        """Write a mask on the grid of its images, whole or not at all."""
+        with replacing(target) as part:
+            SimpleITKIO().write_seg(mask, str(part), properties)
+
+    def judge(self, name: str, images: Mapping[str, Path], label: Path) -> CaseMetrics:
+        """Segment a case and compare with its drawn label map, on the images' own grid."""
+        mask, properties = self.segment(images)
+        return measure(name, mask, read_label(label), self.labels, voxel_mm3(properties))
+
 
 def predict(model: Path, images: Sequence[Mapping[str, Path]], out: Sequence[Path]) -> None:
     """Segment each case of `images` with the model in the folder `model` and write its mask (NIfTI, uint8) to `out`."""
@@ -64,7 +76,7 @@ def predict(model: Path, images: Sequence[Mapping[str, Path]], out: Sequence[Pat
     segmenter = open_model(model)
     for case, target in zip(images, out, strict=True):
         mask, properties = segmenter.segment(case)
-        write(target, mask, properties)
+        segmenter.write(target, mask, properties)
 
 
 def open_model(folder: Path) -> Segmenter:
@@ -73,16 +85,15 @@ def open_model(folder: Path) -> Segmenter:
     return Segmenter(recipe, trained, sha256)
 
 
+def voxel_mm3(properties: Json) -> float:
+    """Volume of one voxel, in mm³."""
+    return math.prod(float(mm) for mm in properties["spacing"])
+
+
 def read_label(file: Path) -> Mask:
     """A label map as nnU-Net reads it: shape (z, y, x)."""
     label, _ = SimpleITKIO().read_seg(str(file))
     return np.asarray(np.rint(label[0]), dtype=np.uint8)
-
-
-def write(target: Path, mask: Mask, properties: Json) -> None:
-    """Write a mask on the grid of its images, whole or not at all."""
-    with replacing(target) as part:
-        SimpleITKIO().write_seg(mask, str(part), properties)
 
 
 def predictor(recipe: Json, trained: nn.Module) -> Any:

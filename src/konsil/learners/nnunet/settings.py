@@ -27,7 +27,7 @@ class Part(BaseModel):
 class Network(Part):
     """A U-Net given by hand: one entry of `features_per_stage` per resolution, each half the one before.
 
-    Three stages at least: nnU-Net's deep supervision gives the coarsest output no weight, and of two outputs none is left.
+    Three stages at least: nnU-Net's deep supervision gives the coarsest output no weight, and two stages have no other.
     """
 
     patch_size: tuple[Edge, Edge, Edge] = Field(description="Voxels along each axis of the preprocessed image.")
