@@ -1,0 +1,43 @@
+"""At a site: staff trigger *Prepare cohort*, the reviewer signs it off."""
+
+from __future__ import annotations
+
+from konsil.demo.people import person, question_for, refuse_failed
+from konsil.demo.plan import DemoPlan
+from konsil.demo.voice import Voice
+from konsil.errors import Unavailable
+
+PATIENCE_S = 1200.0
+
+
+def start_preparing(plan: DemoPlan, site: str) -> str:
+    """Trigger the DAG with the site's inbox; gives the DAG run."""
+    values = {"cohort": plan.cohort, "inbox": str(plan.inbox(site).resolve()), "limits": "wide"}
+    return person(plan, site, "staff").trigger("prepare_cohort", values)
+
+
+def sign_off(plan: DemoPlan, site: str, voice: Voice) -> None:
+    """Wait for the question to the reviewer and approve; the cases that QC fails stay out."""
+    reviewer = person(plan, site, "reviewer")
+    question = question_for(reviewer, "prepare_cohort", timeout_s=PATIENCE_S)
+    reviewer.answer(question, "Approve", {"comment": "Looked at the report."})
+    voice.say(f"{site}: the reviewer signed the cohort off")
+
+
+def finish_preparing(plan: DemoPlan, site: str, run: str, voice: Voice) -> None:
+    """Wait until the cohort is frozen."""
+    staff = person(plan, site, "staff")
+    if staff.wait("prepare_cohort", run, timeout_s=PATIENCE_S) != "success":
+        refuse_failed(staff, "prepare_cohort")
+        raise Unavailable(f"the cohort of {site} could not be prepared", hint="Look at the DAG run in the UI")
+    voice.say(f"{site}: the cohort is frozen")
+
+
+def prepare_all(plan: DemoPlan, voice: Voice) -> None:
+    """All sites side by side."""
+    runs = {site: start_preparing(plan, site) for site in plan.sites}
+    voice.say(f"preparing the cohorts of {', '.join(plan.sites)}: DICOM to checked, registered cases")
+    for site in plan.sites:
+        sign_off(plan, site, voice)
+    for site, run in runs.items():
+        finish_preparing(plan, site, run, voice)
