@@ -182,3 +182,15 @@ def verify(case: FrozenCase, root: Path) -> None:
                 expected=f"SHA-256 {expected[:12]}…",
                 hint="Restore it, or freeze a new cohort",
             )
+
+
+def read_sign_off(path: Path) -> SignOff:
+    """Read a sign-off from JSON; `BadInput` names the rule it breaks."""
+    try:
+        return SignOff.model_validate(read_json(path))
+    except ValidationError as error:
+        raise BadInput(
+            "the sign-off is not usable",
+            expected="by, at, report_sha256 and decisions (docs/formats/cohort.md)",
+            got=broken_rule(error),
+        ) from error

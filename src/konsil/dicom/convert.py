@@ -1,0 +1,143 @@
+"""The third step: from de-identified series to raw BIDS, and lesions to a mask on the FLAIR.
+
+The geometry of each series is checked before the converter sees it (`geometry`), and the converter's result against it
+(`converter`). Raw images keep the scanner's voxels. The lesion mask, drawn as DICOM SEG or as NIfTI, is carried over
+voxel by voxel onto the oriented FLAIR grid (closest canonical, RAS+), never interpolated.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pydicom
+
+from konsil.cohort import bids
+from konsil.cohort.cases import Case
+from konsil.cohort.folder import CohortFolder, SiteFolder
+from konsil.dicom.contrast import FLAIR, SEG, T1W
+from konsil.dicom.converter import converted
+from konsil.dicom.deidentify import SOURCES, each_case
+from konsil.dicom.geometry import HEAD, Grid, Limits, frames_of, grid_of
+from konsil.dicom.headers import BROKEN
+from konsil.dicom.masks import voxels, write_mask
+from konsil.dicom.scan import MASK, read_scan
+from konsil.errors import BadInput, Missing
+from konsil.files import read_json, replacing, sha256_of, write_json
+from konsil.provenance import generated_by, versions
+from konsil.types import Json, Outcome
+
+log = logging.getLogger(__name__)
+STEP = "convert"
+SIDECAR_KEYS = """
+Modality MagneticFieldStrength ImagingFrequency Manufacturer ManufacturersModelName BodyPartExamined PatientPosition
+MRAcquisitionType ScanningSequence SequenceVariant ScanOptions ImageType SliceThickness SpacingBetweenSlices EchoTime
+RepetitionTime InversionTime FlipAngle EchoTrainLength NumberOfAverages PercentPhaseFOV PercentSampling PixelBandwidth
+InPlanePhaseEncodingDirectionDICOM ImageOrientationPatientDICOM ConversionSoftware ConversionSoftwareVersion
+"""
+"""What of dcm2niix's sidecar is kept: physics, no dates, no names."""
+
+
+def convert(
+    site: SiteFolder, cohort: str, cases: Sequence[str] | None = None, dicom: Path | None = None, limits: Limits = HEAD
+) -> Outcome:
+    """Convert T1w and FLAIR of each de-identified case to raw BIDS, and its lesions to a mask on the oriented FLAIR.
+
+    `dicom` is the folder of de-identified cases (None = `work/<cohort>/dicom`). A series that was converted before,
+    from the same source, is skipped. A case whose series is not one volume of a head is set aside with the reason.
+    """
+    folder = site.cohort(cohort)
+    source = dicom or folder.work / "dicom"
+    found = read_scan(folder)
+    outcome = each_case(folder, STEP, found, cases, lambda case: convert_case(folder, source / str(case), case, limits))
+    bids.describe(folder)
+    return outcome
+
+
+def convert_case(folder: CohortFolder, source: Path, case: Case, limits: Limits) -> None:
+    """Convert one case; the sidecar is written last and says what the image came from."""
+    if not (source / SOURCES).is_file():
+        raise Missing("this case has no de-identified series", hint="Run: konsil deidentify IN OUT")
+    sources = read_json(source / SOURCES)
+    for role in (T1W, FLAIR):
+        if not is_done(folder.raw(case, role), sources[role]):
+            convert_series(folder.raw(case, role), source / role, role, sources[role], limits)
+    drawing = next((role for role in (SEG, MASK) if role in sources), None)
+    if drawing is None:
+        folder.lesions(case).unlink(missing_ok=True)
+    elif not is_done(folder.lesions(case), f"{sources[FLAIR]} {sources[drawing]}"):
+        place_lesions(folder, case, source / drawing, f"{sources[FLAIR]} {sources[drawing]}")
+
+
+def sidecar_of(image: Path) -> Path:
+    """The JSON beside an image."""
+    return image.with_name(image.name.replace(".nii.gz", ".json"))
+
+
+def is_done(image: Path, source_sha256: str) -> bool:
+    """The image is there, whole, and was made from this source."""
+    sidecar = sidecar_of(image)
+    if not image.is_file() or not sidecar.is_file():
+        return False
+    noted = read_json(sidecar).get("Konsil", {})
+    return (noted.get("SourceSha256"), noted.get("Sha256")) == (source_sha256, sha256_of(image))
+
+
+def convert_series(target: Path, series: Path, role: str, source_sha256: str, limits: Limits) -> None:
+    """Check the geometry of one series, convert it and put image and sidecar in their place."""
+    grid = checked_grid(series, role, limits)
+    with converted(series, grid, role) as volume:
+        with replacing(target) as part:
+            part.write_bytes(volume.image.read_bytes())
+        kept = {key: volume.sidecar[key] for key in SIDECAR_KEYS.split() if key in volume.sidecar}
+        notes: Json = {"SourceSha256": source_sha256, "Warnings": list(volume.warnings)}
+    finish(target, kept, notes, "converted from de-identified DICOM with dcm2niix")
+
+
+def finish(image: Path, facts: Json, notes: Json, step: str) -> None:
+    """Write the sidecar of an image that is in its place."""
+    notes = {**notes, "Sha256": sha256_of(image), "Software": versions()}
+    write_json(sidecar_of(image), {**facts, "GeneratedBy": [generated_by(step)], "Konsil": notes})
+
+
+def checked_grid(series: Path, role: str, limits: Limits) -> Grid:
+    """The grid of a series of DICOM files; raises `BadInput` that begins with the role."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # values that break a rule of their VR; geometry asks for what it needs
+            headers = [pydicom.dcmread(file, stop_before_pixels=True) for file in sorted(series.glob("*.dcm"))]
+            return grid_of(frames_of(headers), limits)
+    except BadInput as refusal:
+        raise BadInput(
+            f"{role}: {refusal.what}", expected=refusal.expected, got=refusal.got, hint=refusal.hint
+        ) from refusal
+    except BROKEN as error:
+        raise BadInput(f"{role}: its headers cannot be read", got=type(error).__name__) from error
+
+
+def place_lesions(folder: CohortFolder, case: Case, drawing: Path, source_sha256: str) -> None:
+    """Carry a drawing over to the oriented FLAIR grid and write the mask."""
+    from konsil.dicom.seg import on_grid, read_seg
+
+    as_closest_canonical: Any = nib.as_closest_canonical  # nibabel gives it no types
+    flair = as_closest_canonical(nib.load(folder.raw(case, FLAIR)))
+    grid = (flair.shape, np.asarray(flair.affine, dtype=np.float64))
+    files = sorted(drawing.iterdir())
+    if len(files) != 1:
+        raise BadInput("the lesions are not drawn in one file", expected="one segmentation", got=str(len(files)))
+    if files[0].name.endswith(".nii.gz"):
+        mask = on_grid(*voxels(files[0]), grid)
+    else:
+        mask, _ = read_seg(files[0], grid)
+    write_mask(mask, grid[1], folder.lesions(case))
+    finish(
+        folder.lesions(case),
+        {"Type": "Lesion", "Manual": True, "SpatialReference": "the FLAIR in closest canonical orientation"},
+        {"SourceSha256": source_sha256, "Drawing": drawing.name},
+        "lesion mask carried over to the oriented FLAIR grid",
+    )

@@ -1,0 +1,94 @@
+"""Running dcm2niix on one series.
+
+dcm2niix (Li et al., J Neurosci Methods 2016) knows the habits of all vendors; the wheel of the same name ships its
+binary. It is run on one folder that holds one series, and must give exactly one volume, on the very grid that the
+headers describe (`geometry`). Its exit status: 0 done, 2 no DICOM, 4 corrupt, 8 partly converted, 10 incomplete volume;
+any other than 0 is a refusal. Its warnings are kept for the sidecar, without the paths that it prints.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from konsil.dicom.geometry import Grid, same_grid
+from konsil.errors import BadInput, Unavailable
+from konsil.files import read_json
+from konsil.types import Json
+
+TIMEOUT_S = 600
+EXIT_CODES = {
+    2: "it found no DICOM image",
+    4: "a file is corrupt",
+    8: "it converted only a part",
+    10: "the volume is incomplete",
+}
+HARMLESS = ("GE protocol data block", "Siemens CSA", "CSA header", "patient position", "not been anonymized")
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A volume in a folder that is about to vanish: its image, its sidecar, and what dcm2niix warned about."""
+
+    image: Path
+    sidecar: Json
+    warnings: tuple[str, ...]
+
+
+@contextmanager
+def converted(series: Path, grid: Grid, role: str) -> Iterator[Converted]:
+    """Convert one series (a folder of DICOM files) and give the result; raises `BadInput` if it is not one volume."""
+    with tempfile.TemporaryDirectory(prefix="konsil-convert-") as name:
+        folder = Path(name)
+        warnings = run(series, folder, role)
+        images = sorted(folder.glob("*.nii.gz"))
+        if len(images) != 1:
+            raise BadInput(f"the {role} does not convert to one volume", expected="one", got=str(len(images)))
+        check_grid(images[0], grid, role)
+        sidecar = images[0].with_name(images[0].name.replace(".nii.gz", ".json"))
+        yield Converted(images[0], read_json(sidecar), warnings)
+
+
+def run(series: Path, folder: Path, role: str) -> tuple[str, ...]:
+    """Run the binary; return its warnings, raise `BadInput` if it failed."""
+    import dcm2niix  # type: ignore[import-untyped]  # the wheel publishes no types
+
+    options = ["-z", "y", "-b", "y", "-ba", "y", "-f", "volume", "-o", str(folder), str(series)]
+    try:
+        ran = subprocess.run(
+            [dcm2niix.bin, *options], capture_output=True, text=True, timeout=TIMEOUT_S, check=False, errors="replace"
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BadInput(f"converting the {role} took too long", expected=f"an end within {TIMEOUT_S} s") from error
+    except OSError as error:
+        raise Unavailable(
+            "dcm2niix cannot be started", got=type(error).__name__, hint="Install konsil[imaging] again"
+        ) from error
+    if ran.returncode != 0:
+        reason = EXIT_CODES.get(ran.returncode, "it gave no reason")
+        raise BadInput(f"the {role} cannot be converted: {reason}", got=f"exit status {ran.returncode} of dcm2niix")
+    lines = (line.strip() for line in (ran.stdout + ran.stderr).splitlines() if "warning" in line.lower())
+    return tuple(
+        sorted({line.replace(str(series), "").strip() for line in lines if not any(word in line for word in HARMLESS)})
+    )
+
+
+def check_grid(image: Path, grid: Grid, role: str) -> None:
+    """Refuse a volume that does not lie where the headers say."""
+    volume: Any = nib.load(image)
+    if volume.ndim != 3 or not same_grid(grid, volume.shape, volume.affine):
+        raise BadInput(
+            f"the converted {role} does not lie where its headers say",
+            expected=f"{' x '.join(map(str, grid.shape))} voxels at the position in the headers",
+            got=f"{' x '.join(map(str, volume.shape))} voxels",
+        )
+    if not np.isfinite(volume.affine).all():
+        raise BadInput(f"the converted {role} has no usable position")

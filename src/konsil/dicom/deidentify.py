@@ -1,0 +1,194 @@
+"""The second step: copies of the chosen series that name nobody.
+
+Every file is rebuilt from the list in `keep`, never cleaned in place: what is not on the list does not come along.
+UIDs are replaced consistently, dates shifted, the patient's number becomes the pseudonym (`pseudonyms`). Pixel values
+stay as they are, so pictures with text burned in are refused. Faces are not removed: the copies stay at the site.
+The result says so itself: PatientIdentityRemoved, and the codes of PS3.16 CID 7050.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pydicom
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence as DicomSequence
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID
+
+from konsil.cohort.cases import Case
+from konsil.cohort.folder import CohortFolder, SiteFolder
+from konsil.dicom.contrast import SECONDARY_CAPTURE
+from konsil.dicom.headers import BROKEN
+from konsil.dicom.keep import DATES, KEPT, PUBLIC_CODES
+from konsil.dicom.masks import voxels, write_mask
+from konsil.dicom.physics import words
+from konsil.dicom.pseudonyms import Pseudonyms, open_pseudonyms
+from konsil.dicom.scan import MASK, read_scan
+from konsil.dicom.series import fingerprint, patient_of
+from konsil.errors import BadInput, KonsilError, Missing
+from konsil.files import read_json, write_json
+from konsil.types import Json, Outcome
+
+log = logging.getLogger(__name__)
+STEP = "deidentify"
+METHOD = "Konsil: kept attributes only, keyed UIDs, shifted dates"
+METHOD_CODES = (
+    ("113100", "Basic Application Confidentiality Profile"),
+    ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
+)
+SOURCES = "sources.json"
+
+
+def deidentify(site: SiteFolder, cohort: str, cases: Sequence[str] | None = None, inbox: Path | None = None) -> Outcome:
+    """Write de-identified copies of the chosen series to `work/<cohort>/dicom/<case>/<T1w|FLAIR|SEG|MASK>`.
+
+    `cases` is one batch (None = all that scan proposed); `inbox` replaces the folder noted in scan.json if it moved.
+    A case whose series are unchanged since the last time is skipped. A case that cannot be copied is set aside with a
+    sentence; the others go on.
+    """
+    folder = site.cohort(cohort)
+    found = read_scan(folder)
+    pseudonyms = open_pseudonyms(site)
+    source = inbox or Path(found["inbox"])
+
+    def copy(case: Case) -> None:
+        copy_case(folder, source, case, found["cases"][str(case)]["series"], pseudonyms)
+
+    return each_case(folder, STEP, found, cases, copy)
+
+
+def each_case(
+    folder: CohortFolder, step: str, found: Json, cases: Sequence[str] | None, deed: Callable[[Case], None]
+) -> Outcome:
+    """Do `deed` for each proposed case that no other step refused; a `KonsilError` sets the case aside."""
+    aside = {name: entry for name, entry in folder.set_aside_cases().items() if entry.step != step}
+    wanted = sorted(found["cases"]) if cases is None else list(cases)
+    unknown = [name for name in wanted if name not in found["cases"] and name not in aside]
+    if unknown:
+        raise BadInput("a case of this batch was not found by scan", got=unknown[0][:60], hint="Look at: konsil scan")
+    done: list[str] = []
+    refused: dict[str, str] = {}
+    for name in (name for name in wanted if name not in aside):
+        case = Case.parse(name)
+        try:
+            deed(case)
+        except KonsilError as error:
+            folder.set_aside(case, step, error.sentence)
+            refused[name] = error.sentence
+        else:
+            folder.take_back(case)
+            done.append(name)
+        log.info("%s: %d of %d cases", step, len(done) + len(refused), len(wanted))
+    return Outcome(tuple(done), refused)
+
+
+def copy_case(folder: CohortFolder, inbox: Path, case: Case, series: Json, pseudonyms: Pseudonyms) -> None:
+    """Copy all series of one case into a new folder, then let it take the place of the old one."""
+    target = folder.work / "dicom" / str(case)
+    sources = {role: entry["sha256"] for role, entry in series.items()}
+    if (target / SOURCES).is_file() and read_json(target / SOURCES) == sources:
+        return
+    part = target.with_name(f".part-{case}")
+    shutil.rmtree(part, ignore_errors=True)
+    for role, entry in series.items():
+        check_unchanged(inbox, role, entry)
+        (part / role).mkdir(parents=True)
+        if role == MASK:
+            write_mask(*voxels(inbox / entry["files"][0]), part / role / "lesions.nii.gz")
+            continue
+        for count, name in enumerate(entry["files"], start=1):
+            copy_file(inbox / name, part / role / f"{count:04d}.dcm", role, case, pseudonyms)
+    write_json(part / SOURCES, sources)
+    shutil.rmtree(target, ignore_errors=True)
+    part.rename(target)
+
+
+def check_unchanged(inbox: Path, role: str, entry: Json) -> None:
+    """Refuse a series whose files are gone or other than when they were scanned."""
+    if not all((inbox / name).is_file() for name in entry["files"]):
+        raise Missing(f"files of the {role} are no longer in the inbox", hint="Restore them, or scan again")
+    if fingerprint(inbox, entry["files"]) != entry["sha256"]:
+        raise BadInput(f"the {role} has changed since the inbox was scanned", hint="Scan again")
+
+
+def copy_file(source: Path, target: Path, role: str, case: Case, pseudonyms: Pseudonyms) -> None:
+    """Rebuild one file; raises `BadInput` by the role of the series, never by the name of the file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # values that break a rule of their VR are copied as they are
+        try:
+            original = pydicom.dcmread(source, force=True)
+            rebuild(original, role, case, pseudonyms).save_as(target, enforce_file_format=True)
+        except BROKEN as error:
+            raise BadInput(
+                f"a file of the {role} cannot be copied", expected="a whole DICOM file", got=type(error).__name__
+            ) from error
+
+
+def rebuild(original: Dataset, role: str, case: Case, pseudonyms: Pseudonyms) -> Dataset:
+    """A new data set with the kept attributes of `original`, under the pseudonym."""
+    if words(original, "BurnedInAnnotation") == ("YES",) or str(original.SOPClassUID).startswith(SECONDARY_CAPTURE):
+        raise BadInput(
+            f"the {role} may have text burned into its pixels",
+            expected="images as the scanner made them",
+            hint="Export the original series",
+        )
+    patient = patient_of(original)
+    copy = filtered(original, lambda day: pseudonyms.date(patient, day), pseudonyms.uid)
+    copy.PatientID = copy.PatientName = case.subject
+    copy.PatientBirthDate = copy.PatientSex = copy.StudyTime = copy.AccessionNumber = ""
+    copy.StudyID = copy.ReferringPhysicianName = ""
+    copy.StudyDate = copy.get("StudyDate", "")
+    copy.PatientIdentityRemoved = "YES"
+    copy.DeidentificationMethod = METHOD
+    copy.DeidentificationMethodCodeSequence = DicomSequence([code(*entry) for entry in METHOD_CODES])
+    copy.LongitudinalTemporalInformationModified = "MODIFIED"
+    copy.file_meta = FileMetaDataset()
+    copy.file_meta.TransferSyntaxUID = original.file_meta.TransferSyntaxUID
+    copy.file_meta.MediaStorageSOPClassUID = copy.SOPClassUID
+    copy.file_meta.MediaStorageSOPInstanceUID = copy.SOPInstanceUID
+    copy.file_meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
+    return copy
+
+
+def filtered(original: Dataset, shift: Callable[[str], str], replace: Callable[[str], str]) -> Dataset:
+    """The kept attributes of a data set and its items; dates shifted, UIDs replaced, private codes left out."""
+    copy = Dataset()
+    for element in original:
+        if element.keyword not in KEPT:
+            continue
+        if element.VR == "SQ":
+            items = [filtered(item, shift, replace) for item in element.value if not is_private_code(item)]
+            copy.add_new(element.tag, "SQ", DicomSequence(items))
+        elif element.keyword in DATES:
+            copy.add_new(element.tag, element.VR, shift(str(element.value)))
+        elif element.VR == "UI":
+            copy.add_new(element.tag, "UI", replaced(element.value, replace))
+        else:
+            copy[element.tag] = element
+    if "SegmentNumber" in copy and "SegmentSequence" not in copy:
+        copy.SegmentLabel = f"Segment {copy.SegmentNumber}"  # required, and the original may hold anything
+    return copy
+
+
+def replaced(value: Any, replace: Callable[[str], str]) -> Any:
+    """One UID or several, each replaced."""
+    if value is None or isinstance(value, str):
+        return replace(str(value or ""))
+    return [replace(str(one)) for one in value]
+
+
+def is_private_code(item: Dataset) -> bool:
+    """The item is a code of a scheme that is not public."""
+    return "CodeValue" in item and item.get("CodingSchemeDesignator") not in PUBLIC_CODES
+
+
+def code(value: str, meaning: str) -> Dataset:
+    """A coded entry of the DICOM controlled terminology."""
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "DCM", meaning
+    return item

@@ -1,0 +1,86 @@
+"""Names that only this site can trace back.
+
+A pseudonym is HMAC-SHA256 of the patient's number under a secret of the site, cut to 50 bits and written in base32: the
+same patient always gets the same one, and nobody without the secret can test whether a known patient is among them (a
+plain hash would allow just that: hospital numbers are few enough to try them all). Dates move back by a keyed number of
+whole days per patient, so intervals within a patient stay true. UIDs become `2.25.<128-bit number>` (DICOM PS3.5 B.2),
+the same everywhere, so a segmentation still points at its image. The secret never leaves `<home>/keys`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from konsil.cohort.folder import SiteFolder
+from konsil.errors import BadInput
+from konsil.files import replacing
+
+SECRET_BYTES = 32
+SUBJECT_LETTERS = 10
+LONGEST_SHIFT_DAYS = 3650
+STANDARD_UIDS = "1.2.840.10008."
+"""UIDs below this root name classes and transfer syntaxes of the standard, nothing of a patient (PS3.6, Annex A)."""
+
+
+class Pseudonyms:
+    """Keyed replacements for a patient's number, dates and UIDs."""
+
+    def __init__(self, secret: bytes) -> None:
+        if len(secret) != SECRET_BYTES:
+            raise BadInput(
+                "the site's pseudonym key is not usable", expected=f"{SECRET_BYTES} bytes", got=str(len(secret))
+            )
+        self._secret = secret
+
+    def subject(self, patient: str) -> str:
+        """The pseudonym of a patient: 10 lower-case letters and digits."""
+        return base64.b32encode(self._keyed("patient", patient)).decode().lower()[:SUBJECT_LETTERS]
+
+    def session(self, patient: str, day: str) -> str:
+        """The shifted day as YYYYMMDD, or `undated` if the day is none."""
+        return self.date(patient, day) or "undated"
+
+    def date(self, patient: str, day: str) -> str:
+        """A DICOM date (YYYYMMDD) moved back by 1 to 3650 days, the same for all of a patient; empty if unreadable."""
+        days = 1 + int.from_bytes(self._keyed("shift", patient)[:8]) % LONGEST_SHIFT_DAYS
+        try:
+            real = datetime.strptime(day[:8], "%Y%m%d").replace(tzinfo=UTC)
+            return (real - timedelta(days=days)).strftime("%Y%m%d")
+        except (ValueError, OverflowError):
+            return ""
+
+    def uid(self, uid: str) -> str:
+        """A UID of the same meaning for everybody who holds the secret; UIDs of the standard stay as they are."""
+        if uid.startswith(STANDARD_UIDS) or not uid:
+            return uid
+        return f"2.25.{int.from_bytes(self._keyed('uid', uid)[:16])}"
+
+    def _keyed(self, purpose: str, text: str) -> bytes:
+        return hmac.new(self._secret, f"{purpose}:{text}".encode(), hashlib.sha256).digest()
+
+
+def open_pseudonyms(site: SiteFolder) -> Pseudonyms:
+    """The site's pseudonyms; the secret is made at the first call and kept with mode 600."""
+    path = site.keys / "pseudonym.key"
+    if not path.exists():
+        make_secret(path)
+    return Pseudonyms(path.read_bytes())
+
+
+def make_secret(path: Path) -> None:
+    """Write a new secret unless another process was first: a link fails where a rename would overwrite."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with replacing(path.with_suffix(".new"), mode=0o600) as part:
+        part.write_bytes(secrets.token_bytes(SECRET_BYTES))
+        part.chmod(0o600)
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            return
+    path.with_suffix(".new").unlink(missing_ok=True)

@@ -1,0 +1,149 @@
+"""The first step: what lies in the inbox, and which series make a case.
+
+Reads headers only, and writes `work/<cohort>/scan.json` (docs/formats/cohort.md): a proposal with reasons, in
+pseudonyms. A person can read it before anything is copied. Scanning again after new studies arrived keeps what was
+done for unchanged cases.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from pathlib import Path
+
+from konsil.cohort.cases import Case
+from konsil.cohort.folder import CohortFolder, SiteFolder
+from konsil.dicom.choice import Choice, choose
+from konsil.dicom.contrast import FLAIR, SEG
+from konsil.dicom.headers import Contents, read_inbox
+from konsil.dicom.masks import owner
+from konsil.dicom.pseudonyms import Pseudonyms, open_pseudonyms
+from konsil.dicom.series import Series, fingerprint, group
+from konsil.errors import BadInput, Missing, Refused
+from konsil.files import read_json, write_json
+from konsil.provenance import versions
+from konsil.types import Json, Outcome
+
+log = logging.getLogger(__name__)
+FORMAT = "konsil-scan/1"
+STEP = "scan"
+MASK = "MASK"
+
+
+def scan(site: SiteFolder, cohort: str, inbox: Path) -> Outcome:
+    """Propose cases from everything in `inbox` (any folders, any file names) and write scan.json.
+
+    `done` are the cases with T1w and FLAIR; set aside are days without them and files that cannot be read, each with a
+    sentence. Raises `Missing` or `BadInput` for an inbox without DICOM, and for a cohort that is frozen with other cases.
+    """
+    folder = site.cohort(cohort)
+    contents = read_inbox(inbox)
+    choices = propose(contents, open_pseudonyms(site))
+    masks, homeless = assign_masks(inbox, contents, choices)
+    cases = {name: describe(inbox, choice, masks.get(name)) for name, choice in choices.items() if not choice.lacking}
+    aside = {name: choice.lacking for name, choice in choices.items() if choice.lacking} | homeless
+    for sentence, paths in contents.unreadable.items():
+        aside[unreadable_name(sentence)] = f"{sentence} {len(paths)} such files; their paths are in scan.json."
+    found = {
+        "format": FORMAT,
+        "inbox": str(inbox.absolute()),
+        "cases": cases,
+        "set_aside": aside,
+        "unreadable": contents.unreadable,
+        "ignored": dict(contents.ignored),
+        "software": versions(),
+    }
+    settle(folder, found, choices)
+    log.info("scan of the inbox: %d cases, %d set aside", len(cases), len(aside))
+    return Outcome(tuple(sorted(cases)), aside)
+
+
+def propose(contents: Contents, pseudonyms: Pseudonyms) -> dict[str, Choice]:
+    """One choice per patient and day, keyed by the name of the case."""
+    days: dict[str, list[Series]] = defaultdict(list)
+    for series in group(contents.instances):
+        case = Case(pseudonyms.subject(series.patient), pseudonyms.session(series.patient, series.day))
+        days[str(case)].append(series)
+    return {name: choose(series) for name, series in sorted(days.items())}
+
+
+def assign_masks(inbox: Path, contents: Contents, choices: dict[str, Choice]) -> tuple[dict[str, str], dict[str, str]]:
+    """Give each NIfTI mask to its case; returns case → path, and sentences for masks that belong nowhere."""
+    flairs = {
+        name: (choice.chosen[FLAIR].grid, choice.chosen[FLAIR].files[0])
+        for name, choice in choices.items()
+        if not choice.lacking and choice.chosen[FLAIR].grid
+    }
+    found: dict[str, str] = {}
+    homeless: dict[str, str] = {}
+    for count, mask in enumerate(contents.masks, start=1):
+        try:
+            case = owner(inbox, mask, flairs)  # type: ignore[arg-type]  # grids that are None were left out above
+            if case in found or SEG in choices[case].chosen:
+                raise BadInput(
+                    f"{case} has more than one drawing of its lesions", expected="one", hint="Leave only the valid one"
+                )
+            found[case] = mask
+        except Refused as refusal:
+            homeless[f"lesion mask {count}"] = refusal.sentence
+    return found, homeless
+
+
+def describe(inbox: Path, choice: Choice, mask: str | None) -> Json:
+    """The entry of one case in scan.json."""
+    series = {role: entry(inbox, one) for role, one in choice.chosen.items()}
+    if mask:
+        series[MASK] = {"files": [mask], "label": "lesion mask (NIfTI)", "sha256": fingerprint(inbox, [mask])}
+    others = [{"series": one.label, "contrast": one.contrast.name, "reason": reason} for one, reason in choice.others]
+    return {"series": series, "warnings": choice.warnings, "others": others}
+
+
+def entry(inbox: Path, series: Series) -> Json:
+    """One chosen series in scan.json."""
+    return {
+        "files": series.files,
+        "label": series.label,
+        "contrast": series.contrast.name,
+        "why": series.contrast.why,
+        "properties": series.properties(),
+        "sha256": fingerprint(inbox, series.files),
+    }
+
+
+def settle(folder: CohortFolder, found: Json, choices: dict[str, Choice]) -> None:
+    """Write scan.json and bring the set-aside files of the cohort up to date with it."""
+    path = folder.work / "scan.json"
+    before: Json = read_json(path) if path.exists() else {"cases": {}}
+    if folder.frozen.exists() and before["cases"] != found["cases"]:
+        raise BadInput(
+            f"the cohort {folder.name} exists and is frozen, with other cases than this inbox",
+            expected="a name that is not in use",
+            hint="Choose another name with --cohort",
+        )
+    for name, entry_aside in folder.set_aside_cases().items():
+        if entry_aside.step == STEP or before["cases"].get(name) != found["cases"].get(name):
+            folder.take_back(Case.parse(name))
+    for name, choice in choices.items():
+        if choice.lacking:
+            folder.set_aside(Case.parse(name), STEP, choice.lacking)
+    write_json(path, found)
+
+
+def read_scan(folder: CohortFolder) -> Json:
+    """What `scan` found for this cohort; raises `Missing` if it was not scanned."""
+    path = folder.work / "scan.json"
+    if not path.is_file():
+        raise Missing(
+            "this cohort was not scanned yet", expected="scan.json", hint=f"Run: konsil scan IN --cohort {folder.name}"
+        )
+    found = read_json(path)
+    if found.get("format") != FORMAT:
+        raise BadInput(
+            "scan.json is of another version", expected=FORMAT, got=str(found.get("format"))[:40], hint="Scan again"
+        )
+    return found
+
+
+def unreadable_name(sentence: str) -> str:
+    """A short name for a kind of fault, in the list of what was set aside."""
+    return "files cut within their pixels" if "within" in sentence else "files cut short or broken"

@@ -1,0 +1,168 @@
+"""Sorting images into series, and series into patients and days.
+
+An image belongs to a series by its UID and to a patient by the patient's number, never by the folder it lies in: exports
+mix patients in one folder and spread one series over several. A case is one patient on one day (StudyDate).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+
+from konsil.dicom.contrast import SEG, Contrast, classify
+from konsil.dicom.geometry import HEAD, Grid, Limits, frames_of, grid_of
+from konsil.dicom.headers import Instance
+from konsil.dicom.physics import Physics, number, physics_of
+from konsil.errors import BadInput
+from konsil.types import Json
+
+ANY_SIZE = Limits(slices=1, smallest_mm=0, largest_mm=float("inf"))
+EDGE_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Series:
+    """One series of one patient on one day; instances sorted by number, then path."""
+
+    uid: str
+    patient: str
+    day: str
+    instances: tuple[Instance, ...]
+
+    @property
+    def header(self) -> Dataset:
+        """The header that stands for the whole series."""
+        return self.instances[0].header
+
+    @property
+    def files(self) -> list[str]:
+        """Paths relative to the inbox."""
+        return [instance.path for instance in self.instances]
+
+    @property
+    def number(self) -> int:
+        """SeriesNumber, 0 if there is none."""
+        return int(number(self.header, "SeriesNumber") or 0)
+
+    @property
+    def label(self) -> str:
+        """How people recognise the series without its name: its number and its size."""
+        count = len(self.instances)
+        return f"series {self.number or 'without a number'} ({count} {'file' if count == 1 else 'files'})"
+
+    @cached_property
+    def contrast(self) -> Contrast:
+        """What the series shows."""
+        return classify(self.header)
+
+    @cached_property
+    def physics(self) -> Physics:
+        """How the series was made."""
+        return physics_of(self.header)
+
+    @cached_property
+    def grid(self) -> Grid | None:
+        """The volume that the slices make, of whatever size; None if they make none."""
+        try:
+            return grid_of(frames_of(instance.header for instance in self.instances), ANY_SIZE)
+        except (BadInput, ValueError, TypeError, AttributeError):
+            return None
+
+    @property
+    def covers_a_head(self) -> bool:
+        """The volume is as large as a head in every direction."""
+        return self.grid is not None and min(self.grid.extent_mm) >= HEAD.smallest_mm
+
+    @property
+    def fault(self) -> str:
+        """Why the series is not whole, with counts; empty if it is."""
+        broken = [instance for instance in self.instances if instance.fault]
+        if not broken:
+            return ""
+        return f"{len(broken)} of its {len(self.instances)} files are cut short: {broken[0].fault}"
+
+    @property
+    def frame_of_reference(self) -> str:
+        """UID of the coordinate system that the positions are given in."""
+        return str(self.header.get("FrameOfReferenceUID", ""))
+
+    @property
+    def drawn_on(self) -> str:
+        """UID of the series that a segmentation was drawn on; empty if this is no segmentation or does not say."""
+        if self.contrast.name != SEG:
+            return ""
+        referenced = self.header.get("ReferencedSeriesSequence") or [Dataset()]
+        return str(referenced[0].get("SeriesInstanceUID", ""))
+
+    def properties(self) -> Json:
+        """The values that the choice was made by, for scan.json."""
+        facts = self.physics
+        spacing = [round(value, 4) for value in self.grid.spacing_mm] if self.grid else None
+        return {
+            "sequence": sorted(facts.sequence),
+            "variant": sorted(facts.variant),
+            "tr_ms": facts.tr_ms,
+            "te_ms": facts.te_ms,
+            "ti_ms": facts.ti_ms,
+            "acquisition": facts.acquisition,
+            "slices": self.grid.shape[2] if self.grid else None,
+            "spacing_mm": spacing,
+            "derived": facts.processed,
+        }
+
+
+def group(instances: Iterable[Instance]) -> list[Series]:
+    """Sort images into series, ordered by patient, day and series number."""
+    piles: dict[tuple[str, str, str], list[Instance]] = defaultdict(list)
+    for instance in instances:
+        header = instance.header
+        piles[patient_of(header), day_of(header), str(header.SeriesInstanceUID)].append(instance)
+    series = [
+        Series(
+            uid,
+            patient,
+            day,
+            tuple(sorted(pile, key=lambda one: (number(one.header, "InstanceNumber") or 0, one.path))),
+        )
+        for (patient, day, uid), pile in piles.items()
+    ]
+    return sorted(series, key=lambda one: (one.patient, one.day, one.number, one.uid))
+
+
+def patient_of(header: Dataset) -> str:
+    """What tells patients apart: the number; without one, name and birth date; without these, the study."""
+    identity = str(header.get("PatientID") or "").strip()
+    if identity:
+        return identity
+    name = str(header.get("PatientName") or "").strip()
+    if name:
+        return f"{name}|{header.get('PatientBirthDate') or ''}"
+    return f"study|{header.get('StudyInstanceUID', '')}"
+
+
+def day_of(header: Dataset) -> str:
+    """The day of the study as YYYYMMDD; the series' or acquisition's day where the study has none; else empty."""
+    for name in ("StudyDate", "SeriesDate", "AcquisitionDate"):
+        day = str(header.get(name) or "").replace(".", "").strip()
+        if day:
+            return day[:8]
+    return ""
+
+
+def fingerprint(inbox: Path, files: Iterable[str]) -> str:
+    """SHA-256 over names, sizes and first and last 4096 bytes of files: quick, and changes when a series does."""
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        path = inbox / name
+        size = path.stat().st_size
+        with path.open("rb") as stream:
+            start = stream.read(EDGE_BYTES)
+            stream.seek(max(0, size - EDGE_BYTES))
+            digest.update(f"{name}\0{size}\0".encode() + start + stream.read())
+    return digest.hexdigest()
