@@ -10,7 +10,12 @@ from operators.predict import PredictOperator
 
 FORM = {
     "cohort": Param(type="string", title="Cohort", pattern="^[a-z0-9][a-z0-9-]{1,40}$"),
-    "model": Param(type="string", title="Model", description="Name of the federation that made it."),
+    "model": Param(
+        type="string",
+        title="Model",
+        pattern="^[a-z0-9][a-z0-9-]{2,40}$",
+        description="Name of the federation that made it.",
+    ),
 }
 
 DOC = """

@@ -37,7 +37,7 @@ class ApproveCharterOperator(HITLOperator):  # type: ignore[misc]  # the provide
 
     def execute(self, context: Context) -> None:
         """Put the question."""
-        self.subject = f"Take part in “{plain(self.charter['charter'].get('title') or self.charter['run'])}”?"
+        self.subject = f"Take part in “{plain(self.charter['title'] or self.charter['run'])}”?"
         self.body = describe(self.charter)
         self.params = ParamsDict(question(frozen_cohorts()))
         super().execute(context)
@@ -73,17 +73,17 @@ def frozen_cohorts() -> list[str]:
     return [path.parent.name for path in sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)]
 
 
-def describe(found: Json) -> str:
+def describe(charter: Json) -> str:
     """The charter in the words a custodian needs, as Markdown."""
-    charter = found["charter"]
+    channels = plain(", ".join(charter["data"]["channels"]))
     lines = [
-        f"**Run** `{found['run']}` with sites {', '.join(charter['sites'])}: {charter['rounds']} rounds of "
-        f"{plain(charter['learner']['name'])} on {', '.join(charter['data']['channels'])}.",
+        f"**Run** `{plain(charter['run'])}` with sites {plain(', '.join(charter['sites']))}:",
+        f"{charter['rounds']} rounds of {plain(charter['learner'])} on {channels}.",
         "",
         "**What leaves this site:**",
         "",
-        *(f"- {plain(sentence)}" for sentence in found["what_leaves_the_site"]),
+        *(f"- {plain(sentence)}" for sentence in charter["what_leaves_the_site"]),
         "",
-        f"The charter is signed by the centre (digest `{str(found.get('digest', ''))[:16]}`).",
+        "The charter is signed by the centre of this site's pass.",
     ]
     return "\n".join(lines)

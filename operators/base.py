@@ -71,7 +71,7 @@ class KonsilOperator(BaseOperator):
 
     def judge(self, code: int, sentence: str, result: Json) -> Json:
         """Turn an exit code into Airflow's states."""
-        if code in (0, SOME_SET_ASIDE):
+        if code == 0 or (code == SOME_SET_ASIDE and result):  # a wrong usage ends with 2 as well, but without a result
             return result
         if code < 0:
             raise AirflowException(f"The command was ended by signal {-code} ({signal.Signals(-code).name}).")

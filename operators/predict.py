@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from konsil.errors import BadInput
+from konsil.settings import Settings
 from operators.base import KonsilOperator
+
+MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9-]{2,40}")
 
 
 class PredictOperator(KonsilOperator):
@@ -22,5 +27,9 @@ class PredictOperator(KonsilOperator):
         self.model = model
 
     def arguments(self) -> list[str]:
-        """The verb."""
-        return ["predict", self.cohort, "--model", self.model]
+        """The verb with the model's folder."""
+        if not MODEL_NAME.fullmatch(self.model):
+            raise BadInput(
+                "this cannot be the name of a model", expected="the name of a federation", got=repr(self.model)
+            )
+        return ["predict", self.cohort, "--model", str(Settings().home / "models" / self.model)]

@@ -12,17 +12,19 @@ class QcOperator(KonsilOperator):
 
     :param cohort: name of the cohort (templated)
     :param cases: the cases of one batch; none means all (templated)
-    :param limits: name of the set of limits (templated)
+    :param profile: name of the table of limits (templated)
     """
 
-    template_fields = ("cohort", "cases", "limits")
+    template_fields = ("cohort", "cases", "profile")
 
-    def __init__(self, *, cohort: str, cases: list[str] | None = None, limits: str = "paper", **kwargs: Any) -> None:
+    def __init__(
+        self, *, cohort: str, cases: list[str] | None = None, profile: str = "ms-paper", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.cohort = cohort
         self.cases = cases
-        self.limits = limits
+        self.profile = profile
 
     def arguments(self) -> list[str]:
         """The verb with its cases."""
-        return ["qc", self.cohort, "--limits", self.limits, *listed(self.cases)]
+        return ["qc", self.cohort, "--profile", self.profile, *listed(self.cases)]

@@ -22,11 +22,9 @@ class QualityReportLink(BaseOperatorLink):
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
         """The address, below the path prefix of this instance."""
-        from airflow.sdk.execution_time.xcom import XCom
-
-        cohort = XCom.get_value(ti_key=ti_key, key="cohort")
+        cohort = getattr(operator, "cohort", "")
         base = str(conf.get("api", "base_url", fallback="")).rstrip("/")
-        return f"{base}/konsil/quality/{cohort}/cohort.html" if cohort else ""
+        return f"{base}/konsil/quality/{cohort}/cohort.html"
 
 
 class ReportOperator(KonsilOperator):
@@ -50,5 +48,4 @@ class ReportOperator(KonsilOperator):
         """Write the report; the result also names its SHA-256."""
         result = super().execute(context)
         page = SiteFolder(Settings().home).cohort(self.cohort).reports / "cohort.html"
-        context["ti"].xcom_push(key="cohort", value=self.cohort)
         return result | {"report_sha256": sha256_of(page)}

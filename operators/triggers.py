@@ -7,7 +7,7 @@ Both triggers ask the library in a thread, because reading a bucket blocks. No k
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TaskSuccessEvent, TriggerEvent
@@ -40,9 +40,12 @@ class ReadyTrigger(BaseTrigger):
 
         home = Settings().home
         pause = self.poll_s
+        look: Callable[[], bool] | None = None
         while True:
             try:
-                if await asyncio.to_thread(wake.ready, home, self.run_name, self.phase or None):
+                if look is None:
+                    look = await asyncio.to_thread(wake.watch, home, self.run_name, self.phase or None)
+                if await asyncio.to_thread(look):
                     yield TaskSuccessEvent()
                     return
             except KonsilError as error:

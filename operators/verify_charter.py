@@ -27,8 +27,8 @@ class VerifyCharterOperator(KonsilOperator):
         self.run_name = run_name
 
     def arguments(self) -> list[str]:
-        """The verb."""
-        return ["charter", self.run_name]
+        """The verb; without a decision it tells what is proposed."""
+        return ["decide", self.run_name]
 
     def execute(self, context: Context) -> Json:
         """Find the run, read its charter; the result names the run."""

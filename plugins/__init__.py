@@ -1,1 +1,1 @@
-"""Airflow plugins of Konsil: read-only views over a site's reports and runs."""
+"""Tabs in Airflow's UI: read-only views over what lies in a place's folder."""
