@@ -17,6 +17,7 @@ from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
 
 from konsil.errors import BadInput, BadMessage, Missing, Unavailable
 from konsil.federation.mailbox_pins import Pins
@@ -26,14 +27,17 @@ from konsil.federation.manifest import MANIFEST_LIMIT, Manifest, TensorTable, re
 from konsil.federation.payload import Chunk, Gathering, JsonSink, TensorSink, TensorSource, table_of
 from konsil.federation.slot import Kind, Slot
 from konsil.provenance import versions
+from konsil.storage.folder import FolderStore
+from konsil.storage.s3 import S3Store
 from konsil.storage.store import Readable, Store
 from konsil.trust.canonical import canonical, parsed
 from konsil.trust.envelope import Sink, Source, seal, unseal
 from konsil.trust.identity import Identity
+from konsil.trust.membership import Connection, ca_of, connection_of, membership
 from konsil.trust.roster import CENTRE, Roster, bucket_of
 from konsil.types import Json, Tensors
 
-__all__ = ["Kind", "Letter", "Mailbox", "Manifest", "Refusal", "Slot", "runs"]
+__all__ = ["Kind", "Letter", "Mailbox", "Manifest", "Refusal", "Slot", "open_mailbox", "open_store", "runs"]
 RUN_NAME = r"^[a-z0-9][a-z0-9-]{2,40}$"
 BLOCK = 1 << 20
 
@@ -227,6 +231,28 @@ class SignedPayload:
             raise BadMessage("a payload is shorter than its manifest says")
         if self._sha256.hexdigest() != self._manifest.payload_sha256:
             raise BadMessage("a payload is not the one that its manifest names: its hash differs")
+
+
+def open_mailbox(home: Path, run: str) -> Mailbox:
+    """The mailbox of whoever lives in `home`, centre or site; `Missing` if nobody does."""
+    party = membership(home)
+    folder = home / "runs" / run
+    store = open_store(home)
+    return Mailbox(store, me=party.me, run=run, identity=party.identity, roster=party.roster, folder=folder)
+
+
+def open_store(home: Path) -> Store:
+    """The store of whoever lives in `home`: an S3 server, or a folder where the address begins with `file://`."""
+    connection = connection_of(home)
+    return connect(connection, ca_of(home))
+
+
+def connect(connection: Connection, ca_file: Path | None) -> Store:
+    """The store behind an address; nothing is asked of it yet."""
+    parts = urlsplit(connection.endpoint)
+    if parts.scheme == "file":
+        return FolderStore(Path(unquote(parts.path)))
+    return S3Store(connection.endpoint, connection.access_key, connection.secret_key, ca_file)
 
 
 def runs(store: Store) -> list[str]:

@@ -57,6 +57,10 @@ class Roster(BaseModel):
         """The same roster and one site more."""
         return Roster(centre=self.centre, sites={**self.sites, name: keys})
 
+    def without(self, name: str) -> Roster:
+        """The same roster and one site less."""
+        return Roster(centre=self.centre, sites={site: keys for site, keys in self.sites.items() if site != name})
+
     def as_json(self) -> Json:
         """The form in files and in the signed document."""
         return self.model_dump(mode="json")

@@ -1,0 +1,200 @@
+"""The centre's side of trust: set up, invite a site, accept those who enrolled, revoke.
+
+What lies in the centre's home: `centre.json` (address and credentials), `keys/`, `authority/`, `ca.pem`,
+`roster.json`, `invitations.json`, `audit.jsonl`, and `store/` with users and objects where the centre runs the
+embedded S3 server itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from konsil.errors import BadInput, BadMessage, BadSetting, Missing
+from konsil.federation.mailbox import open_store
+from konsil.files import write_bytes
+from konsil.storage.s3 import checked_endpoint
+from konsil.storage.server import StoreServer
+from konsil.storage.store import Store
+from konsil.storage.users import Credentials, Users
+from konsil.trust.audit import Audit
+from konsil.trust.authority import Authority
+from konsil.trust.enrolment import ENROLMENT_KEY, REQUEST_LIMIT, ROSTER_KEY, verified
+from konsil.trust.identity import Identity, PublicKeys
+from konsil.trust.invitations import Invitation, Invitations
+from konsil.trust.membership import Connection, connection_of, is_centre
+from konsil.trust.passes import SitePass, new_secret
+from konsil.trust.roster import CENTRE, GLOBAL, Roster, bucket_of, checked_site
+
+PASS_DAYS = 14
+
+
+@dataclass(frozen=True)
+class SiteState:
+    """How far a site is: "invited", "enrolled", "expired" or "refused", with a sentence and its keys' fingerprint."""
+
+    site: str
+    state: str
+    fingerprint: str = ""
+    sentence: str = ""
+
+
+def init(
+    home: Path, endpoint: str, *, credentials: Credentials | None = None, ca_file: Path | None = None
+) -> PublicKeys:
+    """Make `home` a centre whose store is at `endpoint`; doing it again with the same address changes nothing.
+
+    Without `credentials` the store is the embedded server in `<home>/store` (see `store_server`), or a folder for
+    `file://…`. With them it is somebody else's S3 server; `ca_file` is the authority of its certificate.
+    """
+    if (home / "pass.json").is_file():
+        raise BadSetting("this home belongs to a site", hint="Use another folder for the centre (KONSIL_HOME)")
+    if (home / "centre.json").is_file():
+        if connection_of(home).endpoint != endpoint:
+            raise BadSetting("this home is a centre with another address", expected=connection_of(home).endpoint)
+        return Identity.load(home).public
+    embedded = credentials is None and not endpoint.startswith("file://")
+    if not endpoint.startswith("file://"):
+        checked_endpoint(endpoint)
+    identity = Identity.keep(home)
+    Roster(centre=identity.public).save(home)
+    if ca_file is not None:
+        write_bytes(home / "ca.pem", ca_file.read_bytes())
+    if embedded:
+        if endpoint.startswith("https://"):
+            write_bytes(home / "ca.pem", Authority(home).pem.encode())
+        credentials = Users(home / "store").add(CENTRE, None)
+    access, secret = credentials or ("", "")
+    Connection(endpoint=endpoint, access_key=access, secret_key=secret).save(home)
+    Audit(home / "audit.jsonl").append("centre set up", fingerprint=identity.public.fingerprint)
+    return identity.public
+
+
+def store_server(home: Path, *, listen: str | None = None) -> StoreServer:
+    """The embedded server of this centre, with a certificate that is good for its address; start it yourself."""
+    endpoint = connection_of(checked_centre(home)).endpoint
+    if not is_embedded(home):
+        raise BadSetting("this centre's store is not the embedded server", got=endpoint)
+    if endpoint.startswith("https://"):
+        Authority(home).certify(urlsplit(endpoint).hostname or "", home / "store")
+    return StoreServer(home / "store", endpoint, listen=listen)
+
+
+def invite(
+    home: Path, site: str, out: Path, *, again: bool = False, days: float = PASS_DAYS, given: Credentials | None = None
+) -> SitePass:
+    """Write the pass of a new site to `out` and let it into the store.
+
+    `again`: the site is enrolled already and shall get new credentials and keys; its old ones end now. `given`: its
+    credentials where the store is not the embedded server, limited to its bucket and to reading `global`.
+    """
+    connection, roster = connection_of(checked_centre(home)), Roster.load(home)
+    invitations = Invitations(home)
+    if out.exists():
+        raise BadInput("the pass is not written over another file", got=out.name, hint="Choose another name")
+    if not again:
+        checked_site(site, taken=roster.sites)
+        checked_site(site, taken=[name for name in invitations.all() if name != site])
+    elif site not in roster.sites:
+        raise BadSetting(f"{site} is not enrolled", hint="Invite it without --again")
+    credentials = given or _store_user(home, site, connection)
+    expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
+    ca = home / "ca.pem"
+    made = SitePass(
+        site=site,
+        endpoint=connection.endpoint,
+        bucket=bucket_of(site),
+        access_key=credentials.access_key,
+        secret_key=credentials.secret_key,
+        ca_pem=ca.read_text() if ca.is_file() else None,
+        centre=roster.centre,
+        enrolment_secret=new_secret(),
+        expires=expires,
+    )
+    previous = invitations.all().get(site)
+    if previous is not None and previous.access_key and is_embedded(home):
+        Users(home / "store").remove(previous.access_key)
+    kept = Invitation(secret=made.enrolment_secret, expires=expires, access_key=made.access_key or None)
+    invitations.put(site, kept)
+    made.save(out)
+    Audit(home / "audit.jsonl").append("site invited", site=site, fingerprint=made.fingerprint)
+    return made
+
+
+def accept_all(home: Path) -> list[SiteState]:
+    """Take in every site whose enrolment lies in its bucket and fits its invitation; publish the signed roster."""
+    checked_centre(home)
+    store, states = open_store(home), []
+    for site, invitation in Invitations(home).all().items():
+        if invitation.secret is not None:
+            states.append(_accept(home, store, site, invitation))
+    store.put(GLOBAL, ROSTER_KEY, Roster.load(home).signed(Identity.load(home)))
+    fresh = {state.site for state in states}
+    return sorted([*states, *enrolled(home, but=fresh)], key=lambda state: state.site)
+
+
+def enrolled(home: Path, but: set[str] | None = None) -> Iterator[SiteState]:
+    """The sites of the roster, without asking the store."""
+    for site, keys in Roster.load(home).sites.items():
+        if site not in (but or set()):
+            yield SiteState(site, "enrolled", keys.fingerprint)
+
+
+def revoke(home: Path, site: str) -> None:
+    """Take a site out of the roster and away from the store; its messages are refused from now on."""
+    roster = Roster.load(checked_centre(home))
+    invitation = Invitations(home).all().get(site)
+    if site not in roster.sites and invitation is None:
+        raise BadSetting(f"there is no site {site}", expected=", ".join(sorted(roster.sites)) or "none yet")
+    if invitation is not None and invitation.access_key and is_embedded(home):
+        Users(home / "store").remove(invitation.access_key)
+    Invitations(home).drop(site)
+    left = roster.without(site)
+    left.save(home)
+    Audit(home / "audit.jsonl").append("site revoked", site=site)
+    open_store(home).put(GLOBAL, ROSTER_KEY, left.signed(Identity.load(home)))
+
+
+def checked_centre(home: Path) -> Path:
+    """The home itself if a centre lives there."""
+    if not is_centre(home):
+        raise BadSetting("this home belongs to a site", hint="Run this at the centre, or set KONSIL_HOME")
+    return home
+
+
+def is_embedded(home: Path) -> bool:
+    """Whether this centre runs the embedded server."""
+    return (home / "store" / "users.json").is_file()
+
+
+def _store_user(home: Path, site: str, connection: Connection) -> Credentials:
+    if is_embedded(home):
+        return Users(home / "store").add(bucket_of(site), {bucket_of(site): "rw", GLOBAL: "ro"})
+    if connection.endpoint.startswith("file://"):
+        return Credentials("", "")
+    raise BadSetting(
+        "the store is not the embedded server, so its administrator makes the site's credentials",
+        expected=f"a key for bucket {bucket_of(site)} and for reading {GLOBAL}: --access-key and --secret-file",
+    )
+
+
+def _accept(home: Path, store: Store, site: str, invitation: Invitation) -> SiteState:
+    """Look at one enrolment; a bad one is a state with a sentence, never the end of the others."""
+    try:
+        entry = store.stat(bucket_of(site), ENROLMENT_KEY)
+        if not invitation.open_at(entry.modified):
+            return SiteState(site, "expired", sentence="It enrolled after its pass had expired. Invite it again.")
+        with store.get(bucket_of(site), ENROLMENT_KEY) as stream:
+            keys = verified(stream.read(REQUEST_LIMIT + 1), site, invitation.secret or "")
+    except Missing:
+        late = store.now() > invitation.expires
+        return SiteState(site, "expired" if late else "invited")
+    except BadMessage as error:
+        return SiteState(site, "refused", sentence=error.sentence)
+    Roster.load(home).with_site(site, keys).save(home)
+    Invitations(home).put(site, invitation.used())
+    Audit(home / "audit.jsonl").append("site enrolled", site=site, fingerprint=keys.fingerprint)
+    return SiteState(site, "enrolled", keys.fingerprint)

@@ -1,0 +1,54 @@
+"""Who may use the embedded S3 server: access keys, their secrets and what each may see, in one file with mode 600.
+
+    {"users": {"<access key>": {"secret": "…", "buckets": {"site-a": "rw", "global": "ro"}}}}
+
+`buckets` null means every bucket, for the centre. The server asks `konsil.storage.views` about each key, which reads
+this file anew, so a user that was added counts at once and one that was removed is gone after five minutes at most.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import NamedTuple
+
+from konsil.files import read_json, write_json
+from konsil.types import Json
+
+
+class Credentials(NamedTuple):
+    """One access key and its secret; never to be logged."""
+
+    access_key: str
+    secret_key: str
+
+
+class Users:
+    """The users of the server that lives in `folder`; their buckets are folders below `folder`/data."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._path = folder / "users.json"
+
+    def add(self, name: str, buckets: dict[str, str] | None) -> Credentials:
+        """A new access key that begins with `name`; `buckets`: name → "rw" or "ro", None = all, read and write."""
+        made = Credentials(f"{name}-{secrets.token_hex(6)}", secrets.token_urlsafe(32))
+        for bucket in buckets or {}:
+            (self.folder / "data" / bucket).mkdir(parents=True, exist_ok=True)
+        users = self._read()
+        users[made.access_key] = {"secret": made.secret_key, "buckets": buckets}
+        self._write(users)
+        return made
+
+    def remove(self, access_key: str) -> None:
+        """Take an access key away; it is no error if there is none."""
+        users = self._read()
+        if users.pop(access_key, None) is not None:
+            self._write(users)
+
+    def _read(self) -> Json:
+        return dict(read_json(self._path)["users"]) if self._path.is_file() else {}
+
+    def _write(self, users: Json) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_json(self._path, {"users": users}, mode=0o600)
