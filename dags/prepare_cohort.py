@@ -35,7 +35,7 @@ FORM = {
         title="Folder with DICOM",
         description="A folder on this site's machine; empty means the site's inbox.",
     ),
-    "profile": Param(
+    "limits": Param(
         "ms-paper",
         type="string",
         enum=["ms-paper", "phantom-2mm"],
@@ -101,11 +101,13 @@ def prepare_cohort() -> None:
     @task_group(group_id="batch", group_display_name="Prepare each batch")
     def batch(cases: list[str]) -> None:
         which = {"cohort": COHORT, "cases": cases}
-        deidentify = DeidentifyOperator(task_id="deidentify", task_display_name="De-identify", **which)
+        deidentify = DeidentifyOperator(
+            task_id="deidentify", task_display_name="De-identify", inbox="{{ params.inbox }}", **which
+        )
         convert = ConvertOperator(task_id="convert", task_display_name="Convert to NIfTI", **which)
         orient = OrientOperator(task_id="orient", task_display_name="Orient", **which)
         mask = MaskOperator(task_id="mask", task_display_name="Find the brain", **which)
-        qc = QcOperator(task_id="qc", task_display_name="Measure quality", profile="{{ params.profile }}", **which)
+        qc = QcOperator(task_id="qc", task_display_name="Measure quality", profile="{{ params.limits }}", **which)
         register = RegisterOperator(task_id="register", task_display_name="Register T1w to FLAIR", **which)
         deidentify >> convert >> orient >> mask >> qc >> register
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from konsil.cohort.folder import SiteFolder
+from konsil.settings import Settings
 from operators.base import KonsilOperator, listed
 
 
@@ -22,5 +24,6 @@ class ConvertOperator(KonsilOperator):
         self.cases = cases
 
     def arguments(self) -> list[str]:
-        """The verb with its cases."""
-        return ["convert", self.cohort, *listed(self.cases)]
+        """The verb with the folder of de-identified series and its cases."""
+        dicom = SiteFolder(Settings().home).cohort(self.cohort).work / "dicom"
+        return ["convert", str(dicom), self.cohort, *listed(self.cases)]

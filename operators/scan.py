@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from konsil.cohort.folder import SiteFolder
+from konsil.settings import Settings
 from operators.base import KonsilOperator
 
 
@@ -16,11 +18,17 @@ class ScanOperator(KonsilOperator):
 
     template_fields = ("cohort", "inbox")
 
-    def __init__(self, *, cohort: str, inbox: str = "", **kwargs: Any) -> None:
+    def __init__(self, *, cohort: str, inbox: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.cohort = cohort
         self.inbox = inbox
 
     def arguments(self) -> list[str]:
         """The verb with the folder it reads."""
-        return ["scan", *([self.inbox] if self.inbox else []), "--cohort", self.cohort]
+        return ["scan", inbox_of(self.inbox), "--cohort", self.cohort]
+
+
+def inbox_of(inbox: str | None) -> str:
+    """The folder that was named, else the site's own inbox."""
+    named = inbox not in (None, "", "None")
+    return str(inbox) if named else str(SiteFolder(Settings().home).inbox)

@@ -70,6 +70,21 @@ class Plan:
     s3_port: int
 
     @property
+    def centre(self) -> Place:
+        """The centre."""
+        return self.places[0]
+
+    @property
+    def sites(self) -> tuple[Place, ...]:
+        """The sites, in the order they were named."""
+        return self.places[1:]
+
+    @property
+    def endpoint(self) -> str:
+        """Address of the S3 server, as passes name it."""
+        return f"https://{HOST}:{self.s3_port}"
+
+    @property
     def marker(self) -> str:
         """Value of KONSIL_STACK in the environment of every process of this stack, so that none can hide."""
         return str(self.folder)
@@ -94,8 +109,8 @@ def read_plan(folder: Path) -> Plan:
             hint="Start one with: konsil stack up --dir DIR",
         )
     content = read_json(folder / "stack.json")
-    places = tuple(Place(name, port, folder / name.lower()) for name, port in content["ports"].items())
-    return Plan(folder, tuple(sorted(places, key=lambda place: not place.is_centre)), content["s3_port"])
+    places = tuple(Place(name, port, folder / name.lower()) for name, port in content["places"])
+    return Plan(folder, places, content["s3_port"])
 
 
 def make_plan(folder: Path, sites: Sequence[str], *, base_port: int = 0) -> Plan:
@@ -108,7 +123,7 @@ def make_plan(folder: Path, sites: Sequence[str], *, base_port: int = 0) -> Plan
     folder = folder.resolve()
     if (folder / "stack.json").exists():
         plan = read_plan(folder)
-        have = [place.name for place in plan.places if not place.is_centre]
+        have = [place.name for place in plan.sites]
         if sorted(have) != sorted(sites):
             raise BadInput(
                 "this folder holds a stack of other sites",
@@ -119,9 +134,8 @@ def make_plan(folder: Path, sites: Sequence[str], *, base_port: int = 0) -> Plan
         return plan
     names = [CENTRE, *sites]
     ports = [base_port + i for i in range(len(names) + 1)] if base_port else free_ports(len(names) + 1)
-    write_json(
-        folder / "stack.json", {"ports": dict(zip(names, ports, strict=False)), "s3_port": ports[-1]}, mode=0o600
-    )
+    places = [[name, port] for name, port in zip(names, ports, strict=False)]
+    write_json(folder / "stack.json", {"places": places, "s3_port": ports[-1]}, mode=0o600)
     return read_plan(folder)
 
 
