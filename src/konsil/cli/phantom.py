@@ -39,4 +39,5 @@ def phantom(
     write_hospital(
         out, site=site, cases=cases, seed=seed, resolution_mm=resolution, faults=parse_faults(fault), truth=truth
     )
-    typer.echo(f"{cases} patients of site {site} lie in {out}, the truth about them in {truth}.")
+    patients = "1 patient" if cases == 1 else f"{cases} patients"
+    typer.echo(f"{patients} of site {site} in {out}; what is true about them in {truth}.")

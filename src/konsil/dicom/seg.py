@@ -50,7 +50,7 @@ def write_seg(
     `mask` (i, j, k) holds 0 and 1 and at least one 1; its voxels, placed by `affine` (4x4, RAS mm), are voxels of the
     series, in any axis order. `source` are the slices of the series in any order (`read_series`; pixels not needed).
     `creator` is a person; `algorithm` the name of a program: with it the segment is marked AUTOMATIC, else MANUAL.
-    `moment` is when it was drawn, by default the time of the study. UIDs follow from series, mask and algorithm:
+    `moment` is when it was drawn, by default when the study was made. UIDs follow from series, mask and algorithm:
     writing the same mask twice gives the same bytes. Raises BadInput for a mask that is empty, not binary, or not on
     the grid of the series.
     """
@@ -244,13 +244,17 @@ def describe(pixels: Mask, slices: Sequence[Dataset], creator: str, algorithm: s
 
 
 def make_repeatable(seg: highdicom.seg.Segmentation, first: Dataset, moment: datetime | None) -> None:
-    """Replace what highdicom took from the clock and from chance: creation times and the dimension organisation."""
-    date = moment.strftime("%Y%m%d") if moment else str(first.get("StudyDate", ""))
-    time = moment.strftime("%H%M%S") if moment else str(first.get("StudyTime", ""))
-    for kind in ("InstanceCreation", "Content", "Series"):
-        if f"{kind}Date" in seg or kind != "Series":
-            setattr(seg, f"{kind}Date", date)
-            setattr(seg, f"{kind}Time", time)
+    """Replace what highdicom took from the clock and from chance: creation times and the dimension organisation.
+
+    A study without a date and no `moment` leave the clock's time.
+    """
+    date = f"{moment:%Y%m%d}" if moment else str(first.get("StudyDate", ""))
+    time = f"{moment:%H%M%S}" if moment else str(first.get("StudyTime", "")) or "000000"
+    if date:
+        seg.InstanceCreationDate = seg.ContentDate = date
+        seg.InstanceCreationTime = seg.ContentTime = time
+        for equipment in seg.get("ContributingEquipmentSequence", []):
+            equipment.ContributionDateTime = date + time
     dimensions = uid(str(seg.SOPInstanceUID), "dimensions")
     seg.DimensionOrganizationSequence[0].DimensionOrganizationUID = dimensions
     for item in seg.DimensionIndexSequence:

@@ -16,7 +16,7 @@ from scipy import ndimage as ndi
 
 from konsil.errors import BadInput
 from konsil.phantom.atlas import Mask
-from konsil.phantom.fields import Floats, random_rigid
+from konsil.phantom.fields import Floats, Matrix, random_rigid
 from konsil.phantom.patient import Patient
 from konsil.phantom.volume import Volume
 
@@ -30,8 +30,8 @@ FAULTS: Mapping[str, str] = {
     "mixed_patients": "a second patient's images lie in the same folder",
     "no_lesions": "the patient has no lesions (not a fault of the images: there is no segmentation)",
 }
-MOVES, MOVE_MM, MOVE_DEG = 4, 6.0, 6.0
-QUIET_LINES = 0.12  # share of the lines around the middle of k-space during which the head lies still
+MOVES, MOVE_MM, MOVE_DEG = 4, 8.0, 6.0
+QUIET_LINES = 0.06  # share of the lines around the middle of k-space during which the head lies still
 GHOST = 0.30  # strength of the alternation
 CROPPED = 0.25  # of the height of the brain
 TOO_THICK = 1.6
@@ -65,23 +65,24 @@ def spoil(rng: np.random.Generator, patient: Patient, fault: str) -> Patient:
 
 
 def move(rng: np.random.Generator, volume: Volume) -> Volume:
-    """Fill k-space line by line while the head jumps `MOVES` times; the middle lines see it where it belongs.
+    """Fill k-space in interleaved turns, the head lying elsewhere in each; the middle lines see it where it belongs.
 
-    Each jump is up to `MOVE_MM` and `MOVE_DEG`, for a 1 mm image as for a coarse one.
+    Every position has its opposite, so that on average the head is where the truth says.
     """
     image = volume.array.astype(np.float32)
     lines = np.fft.fft(image, axis=1)
-    count = image.shape[1]
-    frequency = np.abs(np.fft.fftfreq(count))
+    frequency = np.abs(np.fft.fftfreq(image.shape[1]))
     outer = np.flatnonzero(frequency > QUIET_LINES / 2)
-    for part in np.array_split(outer, MOVES):
-        lines[:, part] = np.fft.fft(displaced(rng, image, volume), axis=1)[:, part]
+    motions = [random_rigid(rng, shift_mm=MOVE_MM, turn_deg=MOVE_DEG) for _ in range(MOVES // 2)]
+    positions = [*motions, *map(np.linalg.inv, motions)]
+    for turn, T in enumerate(positions):
+        part = outer[turn :: len(positions)]
+        lines[:, part] = np.fft.fft(displaced(image, volume, T), axis=1)[:, part]
     return stored(np.abs(np.fft.ifft(lines, axis=1)), volume)
 
 
-def displaced(rng: np.random.Generator, image: Floats, volume: Volume) -> Floats:
-    """The image after a random rigid motion about its centre."""
-    T = random_rigid(rng, shift_mm=MOVE_MM, turn_deg=MOVE_DEG)
+def displaced(image: Floats, volume: Volume, T: Matrix) -> Floats:
+    """The image after the rigid motion `T` (4x4, mm) about its centre."""
     centre = volume.affine @ np.append((np.array(image.shape) - 1) / 2, 1)
     to_centre = np.eye(4)
     to_centre[:3, 3] = centre[:3]
@@ -105,7 +106,7 @@ def stored(image: Floats, volume: Volume) -> Volume:
 def top_of_crop(brain: Mask) -> int:
     """How many axial slices remain when the top quarter of the brain is cut off."""
     inside = np.flatnonzero(brain.any(axis=(0, 1)))
-    return int(inside[-1] - CROPPED * (inside[-1] - inside[0]))
+    return int(np.rint(inside[-1] - CROPPED * (inside[-1] - inside[0]))) + 1
 
 
 def thicken(patient: Patient, axis: int) -> Patient:

@@ -92,7 +92,7 @@ def equipment(visit: Visit) -> Header:
     """General equipment module."""
     return dict(visit.profile.tags) | {
         "InstitutionName": visit.site.institution,
-        "StationName": visit.profile.name.upper(),
+        "StationName": visit.profile.name.upper()[:16],
     }
 
 

@@ -165,4 +165,5 @@ def mix(part: Path, order: Order, host: Json) -> Json:
     for path in sorted(p for p in (part / "guest").rglob("*") if p.is_file()):
         home = homes.get(path.parent.name[:3], study)
         path.replace(home / f"G_{path.name}")
+    guest["identifiers"]["FolderName"] = host["folder"]
     return guest | {"folder": host["folder"]}
