@@ -36,11 +36,11 @@ FORM = {
         description="A folder on this site's machine; empty means the site's inbox.",
     ),
     "limits": Param(
-        "ms-paper",
+        "paper",
         type="string",
-        enum=["ms-paper", "phantom-2mm"],
+        enum=["paper", "wide", "phantom-2mm"],
         title="Limits of the quality control",
-        description="ms-paper: voxels of 1.0 ± 0.1 mm, as published. phantom-2mm: synthetic patients.",
+        description="paper: voxels of 1.0 ± 0.1 mm, as published. wide: other resolutions too. phantom-2mm: synthetic.",
     ),
     "batch_size": Param(
         50,
@@ -107,7 +107,7 @@ def prepare_cohort() -> None:
         convert = ConvertOperator(task_id="convert", task_display_name="Convert to NIfTI", **which)
         orient = OrientOperator(task_id="orient", task_display_name="Orient", **which)
         mask = MaskOperator(task_id="mask", task_display_name="Find the brain", **which)
-        qc = QcOperator(task_id="qc", task_display_name="Measure quality", profile="{{ params.limits }}", **which)
+        qc = QcOperator(task_id="qc", task_display_name="Measure quality", limits="{{ params.limits }}", **which)
         register = RegisterOperator(task_id="register", task_display_name="Register T1w to FLAIR", **which)
         deidentify >> convert >> orient >> mask >> qc >> register
 

@@ -12,19 +12,17 @@ class QcOperator(KonsilOperator):
 
     :param cohort: name of the cohort (templated)
     :param cases: the cases of one batch; none means all (templated)
-    :param profile: name of the table of limits (templated)
+    :param limits: paper, wide, phantom-2mm or a TOML file (templated)
     """
 
-    template_fields = ("cohort", "cases", "profile")
+    template_fields = ("cohort", "cases", "limits")
 
-    def __init__(
-        self, *, cohort: str, cases: list[str] | None = None, profile: str = "ms-paper", **kwargs: Any
-    ) -> None:
+    def __init__(self, *, cohort: str, cases: list[str] | None = None, limits: str = "paper", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.cohort = cohort
         self.cases = cases
-        self.profile = profile
+        self.limits = limits
 
     def arguments(self) -> list[str]:
         """The verb with its cases."""
-        return ["qc", self.cohort, "--profile", self.profile, *listed(self.cases)]
+        return ["qc", self.cohort, "--limits", self.limits, *listed(self.cases)]

@@ -27,7 +27,6 @@ def up(plan: Plan, *, say: Say, only: Sequence[str] = ()) -> None:
     before = {name for name, alive in running(plan).items() if alive}
     try:
         bucket.start_bucket(plan, say=say)
-        bucket.make_trust(plan, say=say)
         start_places(plan, plan.only(only), say=say)
     except BaseException:
         say("stopping what was started")
@@ -39,10 +38,11 @@ def up(plan: Plan, *, say: Say, only: Sequence[str] = ()) -> None:
 
 
 def start_places(plan: Plan, places: Sequence[Place], *, say: Say) -> None:
-    """Start places side by side; the first failure, or an interruption, ends the waiting for the others."""
+    """Make the passes and start places side by side; a failure or an interruption ends the waiting for the others."""
     halt = threading.Event()
-    with ThreadPoolExecutor(max_workers=max(1, len(places))) as pool:
-        jobs = [pool.submit(instance.start_place, plan, place, say=say, halt=halt) for place in places]
+    with ThreadPoolExecutor(max_workers=1 + len(places)) as pool:
+        jobs = [pool.submit(bucket.make_trust, plan, say=say)]
+        jobs += [pool.submit(instance.start_place, plan, place, say=say, halt=halt) for place in places]
         try:
             done, _ = wait(jobs, return_when=FIRST_EXCEPTION)
             for job in done:
