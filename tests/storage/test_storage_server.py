@@ -57,7 +57,7 @@ def test_an_object_comes_back_as_it_went(place):
     store = place.store("site-a")
     store.put("site-a", "run/x/one", BytesIO(content), len(content))
     with store.get("site-a", "run/x/one") as stream:
-        parts = [part for part in iter(lambda: stream.read(1 << 20), b"")]
+        parts = list(iter(lambda: stream.read(1 << 20), b""))
     assert b"".join(parts) == content
     assert store.stat("site-a", "run/x/one").size == len(content)
 

@@ -68,12 +68,7 @@ class Mailbox:
         Posting a slot twice returns the letter that stands. `facts` stay readable without opening the payload.
         Raises `BadInput` for what JSON does not have, `Unavailable` if the store does not take it.
         """
-        try:
-            body = canonical(content)
-        except (TypeError, ValueError) as error:
-            raise BadInput(
-                "a message cannot be sent", expected="JSON without NaN and infinity", got=str(error)
-            ) from error
+        body = sendable(content, "a message")
         return self._post(slot, BytesIO(body), None, recipients, facts or {})
 
     def post_tensors(
@@ -146,6 +141,7 @@ class Mailbox:
     ) -> Letter:
         if slot.sender != self.me:
             raise BadInput("a message cannot be sent for somebody else", expected=self.me, got=slot.sender)
+        sendable(facts, "the facts of a message")
         if (standing := self._mine(slot)) is not None:
             return standing
         names = sorted({*recipients, self.me})
@@ -267,12 +263,17 @@ def tensor_table(letter: Letter) -> TensorTable:
     return letter.manifest.tensors
 
 
-def signed_within_limit(manifest: Manifest, identity: Identity) -> bytes:
-    """The signed document; `BadInput` if it is longer than any reader accepts or its facts are not JSON."""
+def sendable(content: Json, what: str) -> bytes:
+    """The canonical form; `BadInput` for what JSON does not have (pydantic would quietly turn NaN into null)."""
     try:
-        document = manifest.signed(identity)
+        return canonical(content)
     except (TypeError, ValueError) as error:
-        raise BadInput("the facts of a message cannot be sent", expected="JSON without NaN", got=str(error)) from error
+        raise BadInput(f"{what} cannot be sent", expected="JSON without NaN and infinity", got=str(error)) from error
+
+
+def signed_within_limit(manifest: Manifest, identity: Identity) -> bytes:
+    """The signed document; `BadInput` if it is longer than any reader accepts."""
+    document = manifest.signed(identity)
     if len(document) > MANIFEST_LIMIT:
         raise BadInput("a message names too much", expected=f"a manifest of at most {MANIFEST_LIMIT} bytes")
     return document
