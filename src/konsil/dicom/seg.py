@@ -251,8 +251,9 @@ def make_repeatable(seg: highdicom.seg.Segmentation, first: Dataset, moment: dat
     date = f"{moment:%Y%m%d}" if moment else str(first.get("StudyDate", ""))
     time = f"{moment:%H%M%S}" if moment else str(first.get("StudyTime", "")) or "000000"
     if date:
-        seg.InstanceCreationDate = seg.ContentDate = date
-        seg.InstanceCreationTime = seg.ContentTime = time
+        for kind in ("InstanceCreation", "Content"):
+            setattr(seg, f"{kind}Date", date)
+            setattr(seg, f"{kind}Time", time)
         for equipment in seg.get("ContributingEquipmentSequence", []):
             equipment.ContributionDateTime = date + time
     dimensions = uid(str(seg.SOPInstanceUID), "dimensions")

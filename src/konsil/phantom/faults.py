@@ -30,8 +30,8 @@ FAULTS: Mapping[str, str] = {
     "mixed_patients": "a second patient's images lie in the same folder",
     "no_lesions": "the patient has no lesions (not a fault of the images: there is no segmentation)",
 }
-MOVES, MOVE_MM, MOVE_DEG = 4, 8.0, 6.0
-QUIET_LINES = 0.06  # share of the lines around the middle of k-space during which the head lies still
+MOVES, MOVE_MM, MOVE_DEG = 4, 3.0, 4.0
+QUIET_LINES = 0.08  # share of the lines around the middle of k-space during which the head lies still
 GHOST = 0.30  # strength of the alternation
 CROPPED = 0.25  # of the height of the brain
 TOO_THICK = 1.6
@@ -74,7 +74,7 @@ def move(rng: np.random.Generator, volume: Volume) -> Volume:
     frequency = np.abs(np.fft.fftfreq(image.shape[1]))
     outer = np.flatnonzero(frequency > QUIET_LINES / 2)
     motions = [random_rigid(rng, shift_mm=MOVE_MM, turn_deg=MOVE_DEG) for _ in range(MOVES // 2)]
-    positions = [*motions, *map(np.linalg.inv, motions)]
+    positions = [*motions, *(np.asarray(np.linalg.inv(T), dtype=np.float64) for T in motions)]
     for turn, T in enumerate(positions):
         part = outer[turn :: len(positions)]
         lines[:, part] = np.fft.fft(displaced(image, volume, T), axis=1)[:, part]
