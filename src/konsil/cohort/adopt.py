@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -76,6 +78,8 @@ def adopt(
     splits = explicit_split(pairs) or split_patients(
         {pair.subject for pair in pairs if pair.label}, seed=seed, fractions=fractions
     )
+    with folder_for(root) as folder:
+        cases = [place_case(pair, folder, splits, link=link) for pair in pairs]
     try:
         frozen = FrozenCohort(
             name=name,
@@ -84,7 +88,7 @@ def adopt(
             labels=dict(labels),
             seed=seed,
             fractions=(fractions[0], fractions[1], fractions[2]),
-            cases=[place_case(pair, root, splits, link=link) for pair in pairs],
+            cases=cases,
             sign_off=None,
             software=versions(),
             root=root,
@@ -96,13 +100,23 @@ def adopt(
     return keep(frozen)
 
 
+@contextmanager
+def folder_for(root: Path) -> Iterator[Path]:
+    """Where the files go: into the cohort, or, if it is frozen already, beside it, only to be compared with it."""
+    if not (root / "cohort.json").exists():
+        yield root
+        return
+    with tempfile.TemporaryDirectory(dir=root.parent, prefix=".part-") as name:
+        yield Path(name)
+
+
 def explicit_split(pairs: Sequence[Pair]) -> dict[str, str]:
     """The split that the pairs name themselves; empty if none does, refused if only some do or a patient has two."""
     labelled = [pair for pair in pairs if pair.label]
     named = {pair.subject: pair.split for pair in labelled if pair.split}
     if not named:
         return {}
-    if any(named.get(pair.subject) != pair.split for pair in labelled):
+    if any(pair.split is None or named[pair.subject] != pair.split for pair in labelled):
         raise BadInput(
             "the split is given for some cases only, or a patient lies in two",
             expected="one split per patient, or none",

@@ -1,8 +1,9 @@
 """Which of a day's series are the T1w and the FLAIR.
 
-Of several candidates the best is taken, in this order of importance: it covers a head; for FLAIR, lesions were drawn on
-it; it is as the scanner made it; no contrast agent; 3D before 2D; finer slices; no contrast agent in its name; and if
-all that is equal, the later one, because a repeated scan repeats a bad one. What was not chosen keeps its reason, so a person can disagree.
+Of several candidates the best is taken, in this order of importance: it covers a head; its slices are one volume; for
+FLAIR, lesions were drawn on it; it is as the scanner made it; no contrast agent; 3D before 2D; finer slices; no
+contrast agent in its name; and if all that is equal, the later one, because a repeated scan repeats a bad one. What was
+not chosen keeps its reason, so a person can disagree.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ def rank(series: Series, drawn_on: set[str]) -> tuple[float, ...]:
     finest = max(series.grid.spacing_mm) if series.grid else float("inf")
     return (
         series.covers_a_head,
+        series.grid is not None,
         series.uid in drawn_on,
         not series.physics.processed,
         not series.physics.contrast_agent,
@@ -79,6 +81,7 @@ def advantage(best: Series, other: Series, drawn_on: set[str]) -> str:
     """The first point in which `best` ranks before `other`."""
     reasons = (
         "does not cover a head",
+        "its slices are not one volume",
         "lesions were drawn on another one",
         f"{other.physics.processed}",
         "was made after a contrast agent",
@@ -135,7 +138,9 @@ def warnings_about(choice: Choice) -> list[str]:
             warnings.append(
                 f"The name of the {role} series suggests a contrast agent, though no tag says so: please look."
             )
-        if not series.covers_a_head:
+        if isinstance(series.volume, str):
+            warnings.append(f"The {role} will not convert: {series.volume}")
+        elif not series.covers_a_head:
             warnings.append(f"The {role} does not seem to cover a head.")
     frames = {choice.chosen[role].frame_of_reference for role in (T1W, FLAIR)}
     if len(frames) > 1 or "" in frames:

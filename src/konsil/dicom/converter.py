@@ -31,7 +31,14 @@ EXIT_CODES = {
     8: "it converted only a part",
     10: "the volume is incomplete",
 }
-HARMLESS = ("GE protocol data block", "Siemens CSA", "CSA header", "patient position", "not been anonymized")
+HARMLESS = (
+    "GE protocol data block",
+    "Siemens CSA",
+    "CSA header",
+    "patient position",
+    "not been anonymized",
+    "Empty protocol name",
+)
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,22 @@ def grid_of(frames: Sequence[Frame], limits: Limits = HEAD) -> Grid:
     return grid
 
 
+def reach_mm(frames: Sequence[Frame]) -> tuple[float, float, float]:
+    """How far slices reach along columns, rows and normal, gaps included; zeros if they do not lie in one direction."""
+    if not frames or any(
+        np.abs(frame.orientation - frames[0].orientation).max() > COSINE_TOLERANCE for frame in frames
+    ):
+        return 0.0, 0.0, 0.0
+    first = frames[0]
+    along = np.ptp([frame.position @ first.normal for frame in frames])
+    rows, columns = first.size
+    return (
+        columns * first.spacing_mm[1],
+        rows * first.spacing_mm[0],
+        float(along) * len(frames) / max(len(frames) - 1, 1),
+    )
+
+
 def check_alike(frames: Sequence[Frame]) -> None:
     """Raise `BadInput` unless all slices have one size, one orientation and one pixel spacing."""
     first = frames[0]

@@ -108,7 +108,7 @@ def take(file: Path, name: str, contents: Contents, seen: set[str]) -> None:
         return
     uid = str(header.get("SOPInstanceUID", ""))
     if "Rows" not in header or "SeriesInstanceUID" not in header:
-        if header.file_meta.get("MediaStorageSOPClassUID") in VOLUMES:
+        if header.file_meta.get("MediaStorageSOPClassUID") in (None, *VOLUMES):
             contents.unreadable.setdefault(BROKEN_HEADER, []).append(name)
         else:
             contents.ignored["DICOM files without an image"] += 1

@@ -34,7 +34,7 @@ def scan(site: SiteFolder, cohort: str, inbox: Path) -> Outcome:
     """Propose cases from everything in `inbox` (any folders, any file names) and write scan.json.
 
     `done` are the cases with T1w and FLAIR; set aside are days without them and files that cannot be read, each with a
-    sentence. Raises `Missing` or `BadInput` for an inbox without DICOM, and for a cohort that is frozen with other cases.
+    sentence. Raises `Missing` or `BadInput` for an inbox without DICOM, and for a cohort frozen with other cases.
     """
     folder = site.cohort(cohort)
     contents = read_inbox(inbox)
@@ -126,7 +126,7 @@ def settle(folder: CohortFolder, found: Json, choices: dict[str, Choice]) -> Non
     for name, choice in choices.items():
         if choice.lacking:
             folder.set_aside(Case.parse(name), STEP, choice.lacking)
-    write_json(path, found)
+    write_json(path, found, mode=0o600)  # paths of an inbox often hold names
 
 
 def read_scan(folder: CohortFolder) -> Json:

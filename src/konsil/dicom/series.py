@@ -1,7 +1,7 @@
 """Sorting images into series, and series into patients and days.
 
-An image belongs to a series by its UID and to a patient by the patient's number, never by the folder it lies in: exports
-mix patients in one folder and spread one series over several. A case is one patient on one day (StudyDate).
+An image belongs to a series by its UID and to a patient by the patient's number, never by the folder it lies in:
+exports mix patients in one folder and spread one series over several. A case is one patient on one day (StudyDate).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from konsil.dicom.contrast import SEG, Contrast, classify
-from konsil.dicom.geometry import HEAD, Grid, Limits, frames_of, grid_of
+from konsil.dicom.geometry import HEAD, Frame, Grid, Limits, frames_of, grid_of, reach_mm
 from konsil.dicom.headers import Instance
 from konsil.dicom.physics import Physics, number, physics_of
 from konsil.errors import BadInput
@@ -67,17 +67,30 @@ class Series:
         return physics_of(self.header)
 
     @cached_property
-    def grid(self) -> Grid | None:
-        """The volume that the slices make, of whatever size; None if they make none."""
+    def frames(self) -> list[Frame]:
+        """The slices in space; none if one of them has no place."""
         try:
-            return grid_of(frames_of(instance.header for instance in self.instances), ANY_SIZE)
+            return frames_of(instance.header for instance in self.instances)
         except (BadInput, ValueError, TypeError, AttributeError):
-            return None
+            return []
+
+    @cached_property
+    def volume(self) -> Grid | str:
+        """The volume that the slices make, of whatever size, or the sentence that says why they make none."""
+        try:
+            return grid_of(self.frames, ANY_SIZE)
+        except BadInput as refusal:
+            return refusal.sentence
+
+    @property
+    def grid(self) -> Grid | None:
+        """The volume, None if there is none."""
+        return None if isinstance(self.volume, str) else self.volume
 
     @property
     def covers_a_head(self) -> bool:
-        """The volume is as large as a head in every direction."""
-        return self.grid is not None and min(self.grid.extent_mm) >= HEAD.smallest_mm
+        """The slices, whole or not, reach as far as a head in every direction."""
+        return min(reach_mm(self.frames)) >= HEAD.smallest_mm
 
     @property
     def fault(self) -> str:
