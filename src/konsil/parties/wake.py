@@ -39,8 +39,7 @@ def addressed_charters(home: Path) -> list[str]:
 
 def runs_at(home: Path) -> list[str]:
     """All runs that this home can see."""
-    from konsil.federation.mailbox import runs
-    from konsil.trust.connection import open_store
+    from konsil.federation.mailbox import open_store, runs
 
     return runs(open_store(home))
 

@@ -1,0 +1,214 @@
+"""A whole federation in memory's reach: a learner that fits a line in microseconds, cohorts of numbers, a real store."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from konsil.evaluation.metrics import CaseMetrics
+from konsil.federation.charter import Charter, parse_charter
+from konsil.federation.mailbox import Mailbox
+from konsil.federation.steps import Abort, Finish, Step, Wait
+from konsil.learners.protocol import Update
+from konsil.parties.centre import CentreParty
+from konsil.parties.party import Party
+from konsil.parties.site import SiteParty
+from konsil.storage.folder import FolderStore
+from konsil.trust.roster import CENTRE, gather
+
+CASES = {"A": 2, "B": 3, "C": 5}
+SIZE = 4
+STEPS = 3
+RATE = np.float32(0.1)
+TRUTH = np.array([1.0, -2.0, 0.5, 3.0], np.float32)
+Model = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """A cohort of a site: 2 rows of numbers per case."""
+
+    name: str
+    cases: int
+    channels: tuple[str, ...] = ("T1w", "FLAIR")
+    labels: Mapping[str, int] = field(default_factory=lambda: {"background": 0, "lesion": 1})
+
+    def split(self, name: str) -> list[int]:
+        return list(range({"train": self.cases, "validation": 1, "test": 2}[name]))
+
+    def rows(self, split: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        draw = np.random.default_rng([ord(self.name[0].upper()), len(split)])
+        x = draw.normal(size=(2 * len(self.split(split)), SIZE)).astype(np.float32)
+        return x, x @ TRUTH + draw.normal(scale=0.1, size=len(x)).astype(np.float32)
+
+
+class Line:
+    """Least squares by a few steps down the gradient: real arithmetic, nothing remembered between rounds."""
+
+    def __init__(self, rounds: int) -> None:
+        self.rounds = rounds
+
+    def fingerprint(self, cohort: Numbers) -> dict[str, Any]:
+        x, _ = cohort.rows("train")
+        return {"rows": len(x), "sum": x.sum(axis=0).tolist()}
+
+    def plan(self, fingerprints: Mapping[str, Any]) -> dict[str, Any]:
+        return {"rows": sum(found["rows"] for found in fingerprints.values()), "size": SIZE}
+
+    def prepare(self, cohort: Numbers, recipe: Any) -> None:
+        assert recipe["size"] == SIZE
+
+    def initial(self, recipe: Any) -> Model:
+        return {"w": np.random.default_rng(1).normal(size=(recipe["size"], 1)).astype(np.float32), "n": np.zeros(1, np.int64)}
+
+    def train(self, cohort: Numbers, recipe: Any, tensors: Model, round: int) -> Update:  # noqa: A002
+        made = descend(cohort, tensors, STEPS)
+        return Update(made, len(cohort.split("train")), STEPS, {"loss": loss(cohort, made, "train"), "dice": score(cohort, made)})
+
+    def baseline(self, cohort: Numbers, recipe: Any, tensors: Model) -> Model:
+        return descend(cohort, tensors, STEPS * self.rounds)
+
+    def evaluate(self, cohort: Numbers, recipe: Any, tensors: Model, split: Any) -> list[CaseMetrics]:
+        value = score(cohort, tensors, split)
+        one = {"lesion": value}
+        return [CaseMetrics(f"sub-{cohort.name}{case}", one, one, {"lesion": None}, one, one) for case in cohort.split(split)]
+
+    def save(self, recipe: Any, tensors: Model, folder: Path) -> None:
+        np.savez(folder / "line.npz", **tensors)
+
+
+def descend(cohort: Numbers, tensors: Model, steps: int) -> Model:
+    x, y = cohort.rows("train")
+    w = tensors["w"].copy()
+    for _ in range(steps):
+        w -= RATE * (x.T @ (x @ w - y[:, None])) / np.float32(len(x))
+    return {"w": w, "n": tensors["n"] + steps}
+
+
+def loss(cohort: Numbers, tensors: Model, split: str) -> float:
+    x, y = cohort.rows(split)
+    return float(np.mean((x @ tensors["w"] - y[:, None]) ** 2))
+
+
+def score(cohort: Numbers, tensors: Model, split: str = "validation") -> float:
+    return 1 / (1 + loss(cohort, tensors, split))
+
+
+class ShiftedStore(FolderStore):
+    """A store whose clock a test can put forward; it also stamps the objects."""
+
+    shift = timedelta()
+
+    def now(self) -> datetime:
+        return super().now() + self.shift
+
+    def put(self, bucket: str, key: str, content: Any, size: int | None = None) -> None:
+        super().put(bucket, key, content, size)
+        os.utime(self.path / bucket / key, times=(self.now().timestamp(),) * 2)
+
+
+@dataclass
+class World:
+    """A charter, a store, a home and keys for everybody, and parties made afresh whenever one is asked for."""
+
+    root: Path
+    charter: Charter
+    learners: dict[str, Line] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.store = ShiftedStore(self.root / "store")
+        self.identities, self.roster = gather(self.charter.sites)
+        self.party(CENTRE).ledger.keep_charter(self.charter)
+        for site in self.charter.sites:
+            self.party(site).ledger.decide(accepted=True, by="custodian", cohort=site.lower() * 2)
+
+    def home(self, name: str) -> Path:
+        return self.root / name
+
+    def mailbox(self, name: str) -> Mailbox:
+        folder, run = self.home(name) / "runs" / self.charter.run, self.charter.run
+        identity = self.identities[name]
+        return Mailbox(self.store, me=name, run=run, identity=identity, roster=self.roster, folder=folder)
+
+    def party(self, name: str) -> Party:
+        """A fresh object, as after a restart."""
+        learner: Any = self.learner(name)
+        if name == CENTRE:
+            return CentreParty(self.home(name), self.mailbox(name), lambda charter: learner)
+        cohort: Any = self.cohort(name)
+        return SiteParty(self.home(name), self.mailbox(name), lambda charter: learner, lambda chosen: cohort)
+
+    def learner(self, name: str) -> Line:
+        return self.learners.get(name) or Line(self.charter.rounds)
+
+    def cohort(self, name: str) -> Numbers:
+        return Numbers(name.lower() * 2, CASES[name])
+
+    def spoil(self, name: str, change: Callable[[Model, int], Model]) -> None:
+        """From now on the site `name` posts `change(tensors, round)` instead of its tensors."""
+        learner = self.learners[name] = Line(self.charter.rounds)
+        honest = learner.train
+
+        def train(cohort: Numbers, recipe: Any, tensors: Model, round: int) -> Update:  # noqa: A002
+            update = honest(cohort, recipe, tensors, round)
+            return replace(update, tensors=change(dict(update.tensors), round))
+
+        learner.train = train  # type: ignore[method-assign]
+
+    def work(self, *names: str) -> dict[str, Step]:
+        """Let the parties (default: all) work with fresh objects after every deed until all wait or have ended."""
+        last: dict[str, Step] = {}
+        while True:
+            moved = False
+            for name in names or self.names:
+                last[name] = self.party(name).step()
+                moved |= not isinstance(last[name], Wait | Finish | Abort)
+            if not moved:
+                return last
+
+    def work_until(self, reached: Callable[[], bool]) -> None:
+        """Let everybody work in turn, a deed at a time, until `reached`."""
+        while not reached():
+            for name in self.names:
+                self.party(name).step()
+                if reached():
+                    return
+
+    def newest(self) -> int | None:
+        return self.party(CENTRE).look().latest_global()
+
+    def pass_time(self, seconds: float) -> None:
+        self.store.shift += timedelta(seconds=seconds)
+
+    def summary(self, name: str = CENTRE) -> Any:
+        return json.loads(self.party(name).ledger.summary.read_text())
+
+    def page(self) -> str:
+        return self.party(CENTRE).ledger.report.read_text()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (CENTRE, *self.charter.sites)
+
+    def final(self) -> Model:
+        with np.load(self.home(CENTRE) / "models" / self.charter.run / "line.npz") as stored:
+            return dict(stored)
+
+
+@pytest.fixture
+def make_world(tmp_path: Path) -> Callable[..., World]:
+    """A world with any rule of the charter changed."""
+
+    def make(name: str = "world", **rules: Any) -> World:
+        return World(tmp_path / name, parse_charter({"run": "lines-1", "sites": list(CASES), "rounds": 3, **rules}))
+
+    return make
