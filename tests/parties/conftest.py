@@ -1,4 +1,4 @@
-"""A whole federation in memory's reach: a learner that fits a line in microseconds, cohorts of numbers, a real store."""
+"""A whole federation within reach: a learner that fits a line in microseconds, cohorts of numbers, a real store."""
 
 from __future__ import annotations
 
@@ -68,11 +68,16 @@ class Line:
         assert recipe["size"] == SIZE
 
     def initial(self, recipe: Any) -> Model:
-        return {"w": np.random.default_rng(1).normal(size=(recipe["size"], 1)).astype(np.float32), "n": np.zeros(1, np.int64)}
+        return {
+            "w": np.random.default_rng(1).normal(size=(recipe["size"], 1)).astype(np.float32),
+            "n": np.zeros(1, np.int64),
+        }
 
     def train(self, cohort: Numbers, recipe: Any, tensors: Model, round: int) -> Update:  # noqa: A002
         made = descend(cohort, tensors, STEPS)
-        return Update(made, len(cohort.split("train")), STEPS, {"loss": loss(cohort, made, "train"), "dice": score(cohort, made)})
+        return Update(
+            made, len(cohort.split("train")), STEPS, {"loss": loss(cohort, made, "train"), "dice": score(cohort, made)}
+        )
 
     def baseline(self, cohort: Numbers, recipe: Any, tensors: Model) -> Model:
         return descend(cohort, tensors, STEPS * self.rounds)
@@ -80,7 +85,10 @@ class Line:
     def evaluate(self, cohort: Numbers, recipe: Any, tensors: Model, split: Any) -> list[CaseMetrics]:
         value = score(cohort, tensors, split)
         one = {"lesion": value}
-        return [CaseMetrics(f"sub-{cohort.name}{case}", one, one, {"lesion": None}, one, one) for case in cohort.split(split)]
+        return [
+            CaseMetrics(f"sub-{cohort.name}{case}", one, one, {"lesion": None}, one, one)
+            for case in cohort.split(split)
+        ]
 
     def save(self, recipe: Any, tensors: Model, folder: Path) -> None:
         np.savez(folder / "line.npz", **tensors)

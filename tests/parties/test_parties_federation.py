@@ -22,9 +22,7 @@ def by_hand(world: Any) -> Any:
     model = world.learner("A").initial({"size": 4})
     total = sum(len(world.cohort(site).split("train")) for site in world.charter.sites)
     for number in range(1, world.charter.rounds + 1):
-        updates = [
-            world.learner(site).train(world.cohort(site), {}, model, number) for site in world.charter.sites
-        ]
+        updates = [world.learner(site).train(world.cohort(site), {}, model, number) for site in world.charter.sites]
         mean = sum(update.cases / total * update.tensors["w"].astype(np.float64) for update in updates)
         model = {"w": mean.astype(np.float32), "n": updates[0].tensors["n"]}
     return model
