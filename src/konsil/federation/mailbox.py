@@ -8,7 +8,6 @@ without manifest is nothing, and posting a slot twice gives back the message tha
 
 from __future__ import annotations
 
-import hashlib
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -25,11 +24,12 @@ from konsil.federation.mailbox_scan import Letter, Refusal, Scan, manifest_key, 
 from konsil.federation.mailbox_stream import drawn
 from konsil.federation.manifest import MANIFEST_LIMIT, Manifest, TensorTable, read_manifest
 from konsil.federation.payload import Chunk, Gathering, JsonSink, TensorSink, TensorSource, table_of
+from konsil.federation.payload_sealed import HashingSink, SignedPayload
 from konsil.federation.slot import Kind, Slot
 from konsil.provenance import versions
 from konsil.storage.folder import FolderStore
 from konsil.storage.s3 import S3Store
-from konsil.storage.store import Readable, Store
+from konsil.storage.store import Store
 from konsil.trust.canonical import canonical, parsed
 from konsil.trust.envelope import Sink, Source, seal, unseal
 from konsil.trust.identity import Identity
@@ -39,13 +39,13 @@ from konsil.types import Json, Tensors
 
 __all__ = ["Kind", "Letter", "Mailbox", "Manifest", "Refusal", "Slot", "open_mailbox", "open_store", "runs"]
 RUN_NAME = r"^[a-z0-9][a-z0-9-]{2,40}$"
-BLOCK = 1 << 20
 
 
 class Mailbox:
     """The messages of `run` as the party `me` ("centre" or a site's name) sees them.
 
-    `folder` (usually `<home>/runs/<run>`) keeps the pins; without it they last as long as this object.
+    `folder` (usually `<home>/runs/<run>`) keeps the pins, and for moments what is being sealed; without it the pins
+    last as long as this object.
     """
 
     def __init__(
@@ -56,6 +56,7 @@ class Mailbox:
         self.me, self.run = me, run
         self.refused: list[Refusal] = []
         self._store, self._identity, self._roster = store, identity, roster
+        self._folder = folder
         self._scan = Scan(store, run, self._checked, Pins(folder))
 
     def now(self) -> datetime:
@@ -176,57 +177,12 @@ class Mailbox:
     def _sealed(self, source: Source, names: Sequence[str]) -> Iterator[tuple[BinaryIO, str, int]]:
         """The sealed payload as a nameless temporary file (a killed process leaves none), its hash and its size."""
         keys = [self._roster.keys_of(name).age for name in names]
-        with tempfile.TemporaryFile() as file:
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=self._folder) as file:
             sink = HashingSink(file)
             seal(source, sink, keys)
-            yield file, sink.sha256.hexdigest(), file.tell()
-
-
-class HashingSink:
-    """A file that hashes what is written to it."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self.sha256 = hashlib.sha256()
-
-    def write(self, content: bytes, /) -> int:
-        """Take the next bytes."""
-        self.sha256.update(content)
-        return self._file.write(content)
-
-    def flush(self) -> None:
-        """Nothing waits that matters."""
-
-
-class SignedPayload:
-    """A payload on its way in: never more bytes than were signed, and at the end exactly the bytes that were signed."""
-
-    def __init__(self, stream: Readable, manifest: Manifest) -> None:
-        self._stream, self._manifest = stream, manifest
-        self._sha256, self._left = hashlib.sha256(), manifest.payload_size
-        self._block = memoryview(b"")
-
-    def read(self, size: int = -1, /) -> bytes:
-        """At most `size` bytes (a block if negative)."""
-        if not len(self._block):
-            block = self._stream.read(min(BLOCK, self._left + 1))
-            self._sha256.update(block)
-            self._left -= len(block)
-            if self._left < 0:
-                raise BadMessage("a payload is longer than its manifest says")
-            self._block = memoryview(block)
-        taken = self._block[: size if size >= 0 else None]
-        self._block = self._block[len(taken) :]
-        return bytes(taken)
-
-    def close(self) -> None:
-        """Read what is left, then compare size and hash."""
-        while self.read(BLOCK):
-            pass
-        if self._left:
-            raise BadMessage("a payload is shorter than its manifest says")
-        if self._sha256.hexdigest() != self._manifest.payload_sha256:
-            raise BadMessage("a payload is not the one that its manifest names: its hash differs")
+            yield file, sink.sha256, file.tell()
 
 
 def open_mailbox(home: Path, run: str) -> Mailbox:

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import pyrage
 
-from konsil.errors import BadMessage, KonsilError
+from konsil.errors import BadMessage, KonsilError, Unavailable
 from konsil.trust.identity import Identity
 
 
@@ -34,9 +34,15 @@ class Sink(Protocol):
 
 
 def seal(source: Source, sink: Sink, recipients: Sequence[str]) -> None:
-    """Encrypt `source` into `sink` for every age recipient (`age1…`). A stranger sees their number only."""
+    """Encrypt `source` into `sink` for every age recipient (`age1…`). A stranger sees their number only.
+
+    `Unavailable` if the sink does not take it.
+    """
     keys = [pyrage.x25519.Recipient.from_str(text) for text in recipients]
-    pyrage.encrypt_io(source, sink, keys)
+    try:
+        pyrage.encrypt_io(source, sink, keys)
+    except (pyrage.EncryptError, OSError) as error:
+        raise Unavailable("a payload could not be written to this computer's disk", hint="Is it full?") from error
 
 
 def unseal(source: Source, sink: Sink, identity: Identity) -> None:

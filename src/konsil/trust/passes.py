@@ -63,13 +63,13 @@ class SitePass(BaseModel):
 
 def read_pass(path: Path) -> SitePass:
     """Read a pass; `BadInput` if the file is not one or was damaged."""
+    if not path.is_file():
+        raise BadInput("the site pass is not there", expected=f"a file at {path}")
+    if path.stat().st_size > PASS_LIMIT:
+        raise refusal("a file that is far too long")
     try:
-        if path.stat().st_size > PASS_LIMIT:
-            raise refusal("a file that is far too long")
         content = read_json(path)
-    except FileNotFoundError as error:
-        raise BadInput("the site pass is not there", expected=f"a file at {path}") from error
-    except KonsilError as error:
+    except (KonsilError, RecursionError) as error:
         raise refusal("something else than JSON") from error
     if content.get("format") != "konsil-pass/1":
         raise refusal("another format or version")

@@ -1,0 +1,173 @@
+"""`konsil central …` and `konsil site join`, over a shared folder; every refusal is one sentence and keeps nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from konsil.cli.app import main
+from konsil.trust.passes import read_pass
+
+
+class Shell:
+    """Runs konsil as a person does."""
+
+    def __init__(self, root: Path, monkeypatch, capsys) -> None:
+        self.root, self._monkeypatch, self._capsys = root, monkeypatch, capsys
+
+    def run(self, *words: object) -> tuple[int, str]:
+        """Exit code, and everything that was printed."""
+        self._monkeypatch.setattr(sys, "argv", ["konsil", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = self._capsys.readouterr()
+        return int(ended.value.code or 0), printed.out + printed.err
+
+    def central(self, *words: object) -> tuple[int, str]:
+        return self.run("central", *words, "--home", self.root / "centre")
+
+    def join(self, path: Path | str, home: str = "A") -> tuple[int, str]:
+        return self.run("site", "join", path, "--home", self.root / home)
+
+
+@pytest.fixture
+def shell(tmp_path, monkeypatch, capsys) -> Shell:
+    made = Shell(tmp_path, monkeypatch, capsys)
+    assert made.central("init", "--endpoint", (tmp_path / "a store").as_uri())[0] == 0
+    assert made.central("invite", "A", "--out", tmp_path / "A.pass")[0] == 0
+    return made
+
+
+def edited(path: Path, **changes: object) -> Path:
+    """The pass with some fields changed, and a fingerprint that fits again."""
+    found = read_pass(path).model_copy(update=changes)
+    target = path.with_name("edited.pass")
+    found.save(target)
+    return target
+
+
+def test_from_invitation_to_acceptance(shell, tmp_path):
+    code, said = shell.join(tmp_path / "A.pass")
+    assert (code, "Call the centre" in said) == (0, True)
+    code, shown = shell.central("sites", "--result", tmp_path / "sites.json")
+    state = json.loads((tmp_path / "sites.json").read_text())["A"]
+    assert (code, state["state"]) == (0, "enrolled")
+    assert state["fingerprint"] in said
+    assert state["fingerprint"] in shown
+    assert "has accepted" in shell.join(tmp_path / "A.pass")[1]
+
+
+def test_an_invited_site_is_shown_until_it_comes(shell):
+    assert "invited" in shell.central("sites")[1]
+
+
+def test_a_second_enrolment_with_the_same_pass_changes_nothing(shell, tmp_path):
+    shell.join(tmp_path / "A.pass")
+    _, before = shell.central("sites")
+    shell.join(tmp_path / "A.pass", home="thief")
+    assert shell.central("sites")[1] == before
+
+
+def test_an_enrolment_without_the_secret_is_refused(shell, tmp_path):
+    shell.join(edited(tmp_path / "A.pass", enrolment_secret="guessed"))
+    code, shown = shell.central("sites")
+    assert (code, "does not fit its invitation" in shown) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "something else"),
+        (b"\x89PNG", "something else"),
+        (b"{}", "another format"),
+        (b"[" * 60000, "something else"),
+        (b"[" * 70000, "far too long"),
+    ],
+)
+def test_a_file_that_is_no_pass(shell, tmp_path, content, words):
+    (tmp_path / "no.pass").write_bytes(content)
+    code, said = shell.join(tmp_path / "no.pass")
+    assert (code, words in said) == (1, True)
+    assert not (tmp_path / "A").exists()
+
+
+def test_a_damaged_pass_is_noticed(shell, tmp_path):
+    text = (tmp_path / "A.pass").read_text()
+    (tmp_path / "A.pass").write_text(text.replace('"site-a"', '"site-b"'))
+    assert "does not match its fingerprint" in shell.join(tmp_path / "A.pass")[1]
+
+
+def test_a_pass_that_is_not_there(shell, tmp_path):
+    assert "is not there" in shell.join(tmp_path / "none.pass")[1]
+
+
+def test_an_expired_pass_keeps_nothing(shell, tmp_path):
+    late = edited(tmp_path / "A.pass", expires=datetime.now(UTC) - timedelta(minutes=1))
+    code, said = shell.join(late)
+    assert (code, "has expired" in said) == (1, True)
+    assert not (tmp_path / "A").exists()
+
+
+def test_a_wrong_address_keeps_nothing(shell, tmp_path):
+    code, said = shell.join(edited(tmp_path / "A.pass", endpoint="https://127.0.0.1:1", ca_pem=None))
+    assert (code, "does not answer" in said) == (1, True)
+    assert not (tmp_path / "A").exists()
+
+
+def test_a_home_is_one_party(shell, tmp_path):
+    shell.join(tmp_path / "A.pass")
+    shell.central("invite", "B", "--out", tmp_path / "B.pass")
+    assert "joined as A already" in shell.join(tmp_path / "B.pass")[1]
+    assert "belongs to a centre" in shell.join(tmp_path / "B.pass", home="centre")[1]
+    assert "belongs to a site" in shell.run("central", "sites", "--home", tmp_path / "A")[1]
+    assert "nobody lives" in shell.run("central", "sites", "--home", tmp_path / "empty")[1]
+
+
+def test_invitations_are_careful(shell, tmp_path):
+    assert "not written over" in shell.central("invite", "B", "--out", tmp_path / "A.pass")[1]
+    assert "already" in shell.central("invite", "a", "--out", tmp_path / "a.pass")[1]
+    assert "cannot bear" in shell.central("invite", "centre", "--out", tmp_path / "c.pass")[1]
+    assert not (tmp_path / "a.pass").exists()
+
+
+def test_a_lost_pass_is_replaced_by_a_new_one(shell, tmp_path):
+    assert shell.central("invite", "A", "--out", tmp_path / "A2.pass")[0] == 0
+    shell.join(tmp_path / "A.pass")
+    assert "does not fit its invitation" in shell.central("sites")[1]
+    shell.join(tmp_path / "A2.pass")
+    assert shell.central("sites")[0] == 0
+
+
+def test_a_site_that_lost_its_keys_enrols_again(shell, tmp_path):
+    shell.join(tmp_path / "A.pass")
+    shell.central("sites")
+    assert "already" in shell.central("invite", "A", "--out", tmp_path / "A2.pass")[1]
+    assert shell.central("invite", "A", "--again", "--out", tmp_path / "A2.pass")[0] == 0
+    _, said = shell.join(tmp_path / "A2.pass", home="A-new")
+    fingerprint = said.split("keys:")[1].split()[0]
+    assert fingerprint in shell.central("sites")[1]
+
+
+def test_a_revoked_site_is_gone(shell, tmp_path):
+    shell.join(tmp_path / "A.pass")
+    shell.central("sites")
+    assert shell.central("revoke", "A")[0] == 0
+    assert "A " not in shell.central("sites")[1]
+    assert "no site Z" in shell.central("revoke", "Z")[1]
+
+
+def test_init_twice_is_harmless_and_another_address_is_refused(shell, tmp_path):
+    first = shell.central("init", "--endpoint", (tmp_path / "a store").as_uri())
+    assert first == shell.central("init", "--endpoint", (tmp_path / "a store").as_uri())
+    assert "another address" in shell.central("init", "--endpoint", "https://else:9000")[1]
+
+
+def test_no_secret_is_ever_printed(shell, tmp_path):
+    said = shell.join(tmp_path / "A.pass")[1] + shell.central("sites")[1]
+    held = read_pass(tmp_path / "A.pass")
+    assert held.enrolment_secret not in said
+    assert "AGE-SECRET" not in said
