@@ -1,0 +1,220 @@
+"""The whole path through four real Airflow instances and a real S3 server, with one site killed in round 2.
+
+The module's fixture walks it once, smaller than the demo; the tests below say what has to be true afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from playwright.sync_api import Page, sync_playwright
+from safetensors.numpy import load_file
+
+from konsil.demo.ending import reports
+from konsil.demo.federating import approve, follow, rounds_done, start_federation
+from konsil.demo.inboxes import fill_inboxes
+from konsil.demo.people import person, question_for, until
+from konsil.demo.plan import DemoPlan, Hospital
+from konsil.demo.preparing import finish_preparing, sign_off, start_preparing
+from konsil.demo.voice import Voice
+from konsil.files import read_json
+from konsil.stack import supervisor
+from konsil.stack.places import make_plan, read_plan
+
+pytestmark = pytest.mark.e2e
+
+CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
+QUIET = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+         "--disable-component-update", "--disable-sync"]  # fmt: skip
+
+
+@dataclass
+class Walk:
+    """What the fixture saw on its way."""
+
+    plan: DemoPlan
+    images: Path
+    killed_in_round: int = -1
+    summary: dict[str, Any] = field(default_factory=dict)
+    left_after_down: list[int] = field(default_factory=list)
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    """A real browser of the machine; nothing is downloaded."""
+    binary = next((path for path in CHROMIUM if Path(path).exists()), None)
+    if binary is None:
+        pytest.fail("no Chromium on this machine; scripts/need_chromium.sh installs one")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=binary, args=[*QUIET, "--no-sandbox"])
+        yield browser.new_page(viewport={"width": 1360, "height": 850})
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory: pytest.TempPathFactory, page: Page) -> Walk:
+    images = Path(os.environ.get("KONSIL_IMAGES") or tmp_path_factory.mktemp("images"))
+    hospitals = (Hospital("A", 6, 1, "missing_flair=1"), Hospital("B", 5, 2), Hospital("C", 5, 3))
+    plan = DemoPlan(
+        tmp_path_factory.mktemp("path"), hospitals, resolution_mm=3.0, rounds=4, batches_per_round=6, patience_s=10.0
+    )
+    seen = Walk(plan, images)
+    with Voice() as voice:
+        try:
+            places = make_plan(plan.stack, plan.sites)
+            fill_inboxes(plan, voice, threading.Event())
+            supervisor.up(places, say=voice.say)
+            prepare(seen, page, voice)
+            federate(seen, page, voice)
+        finally:
+            supervisor.down(places, say=voice.say)
+            seen.left_after_down = supervisor.leftovers(places)
+    return seen
+
+
+def prepare(seen: Walk, page: Page, voice: Voice) -> None:
+    """All three cohorts; at site A the pages are looked at."""
+    plan = seen.plan
+    shoot(page, seen, "A", "staff", "dags", "site-dags", wait_for="Prepare cohort")
+    shoot_form(page, seen)
+    runs = {site: start_preparing(plan, site) for site in plan.sites}
+    question_for(person(plan, "A", "reviewer"), "prepare_cohort", timeout_s=600)
+    shoot(page, seen, "A", "reviewer", "required_actions", "required-actions", wait_for="Sign off")
+    for site, run in runs.items():
+        sign_off(plan, site, voice)
+        finish_preparing(plan, site, run, voice)
+
+
+def federate(seen: Walk, page: Page, voice: Voice) -> None:
+    """The federation, with everything of site B killed while round 2 runs and started again."""
+    plan = seen.plan
+    run = start_federation(plan, voice)
+    for site in plan.sites:
+        approve(plan, site, voice)
+    until(lambda: rounds_done(plan) >= 1 or None, what="round 1", timeout_s=900, poll_s=0.2)
+    places = read_plan(plan.stack)
+    supervisor.down(places, say=voice.say, only=["B"], grace_s=0)
+    seen.killed_in_round = rounds_done(plan) + 1
+    supervisor.up(places, say=voice.say, only=["B"])
+    follow(plan, run, voice)
+    (joined,) = person(plan, "A", "staff").runs("join_federation")
+    shoot(
+        page,
+        seen,
+        "A",
+        "staff",
+        f"dags/join_federation/runs/{joined[0]}",
+        "join-federation",
+        wait_for="Store the model",
+    )
+    (centre,) = places.only(["centre"])
+    seen.summary = read_json(centre.home / "runs" / plan.run / "summary.json")
+
+
+def shoot(page: Page, seen: Walk, place: str, account: str, path: str, name: str, *, wait_for: str) -> None:
+    """Open a page of a place as one of its people and keep a picture of it once `wait_for` can be read."""
+    client = person(seen.plan, place, account)
+    client.login()
+    page.context.clear_cookies()
+    page.context.add_cookies([{"name": "_token", "value": client._token, "url": f"{client.url}/"}])
+    page.goto(f"{client.url}/{path}")
+    page.get_by_text(wait_for).first.wait_for(timeout=60_000)
+    page.wait_for_timeout(1500)  # the icons and graphs of the page arrive after its text
+    page.screenshot(path=seen.images / f"{name}.png")
+
+
+def shoot_form(page: Page, seen: Walk) -> None:
+    """The trigger form of *Prepare cohort*."""
+    shoot(page, seen, "A", "staff", "dags/prepare_cohort", "prepare-cohort", wait_for="Prepare cohort")
+    page.get_by_role("button", name="Trigger").first.click()
+    page.get_by_text("Name of the cohort").first.wait_for(timeout=30_000)
+    page.wait_for_timeout(500)
+    page.screenshot(path=seen.images / "prepare-cohort-form.png")
+
+
+def test_every_round_was_done_with_every_site_although_one_was_killed(walk: Walk) -> None:
+    assert walk.killed_in_round >= 2
+    assert [entry["round"] for entry in walk.summary["rounds"]] == [1, 2, 3, 4]
+    assert walk.summary["outcome"] == "released"
+    assert all(len(entry["sites"]) == 3 for entry in walk.summary["rounds"])
+
+
+def test_the_case_without_flair_was_set_aside_and_the_others_were_frozen(walk: Walk) -> None:
+    (place,) = read_plan(walk.plan.stack).only(["A"])
+    frozen = read_json(place.home / "cohorts" / walk.plan.cohort / "cohort.json")
+    assert len(frozen["cases"]) == 5
+    assert "FLAIR" in str(frozen["set_aside"])
+
+
+def test_every_party_holds_the_same_model(walk: Walk) -> None:
+    models = [
+        load_file(place.home / "models" / walk.plan.run / "model.safetensors")
+        for place in read_plan(walk.plan.stack).places
+    ]
+    assert len(models) == 4
+    for other in models[1:]:
+        assert other.keys() == models[0].keys()
+        assert all((other[name] == models[0][name]).all() for name in other)
+
+
+def test_nothing_in_the_bucket_can_be_read_without_a_key(walk: Walk) -> None:
+    objects = [path for path in stored_objects(walk) if path.is_file()]
+    assert len(objects) > 40
+    secrets = [*planted(walk), *weights(walk)]
+    assert len(secrets) > 100
+    for path in objects:
+        content = path.read_bytes()
+        readable = [secret for secret in secrets if secret in content or secret in str(path).encode()]
+        assert readable == [], f"{path.name} holds something readable"
+
+
+def stored_objects(walk: Walk) -> list[Path]:
+    """Every file that the S3 server keeps."""
+    (centre,) = read_plan(walk.plan.stack).only(["centre"])
+    return list((centre.home / "store").rglob("*"))
+
+
+def planted(walk: Walk) -> list[bytes]:
+    """Every identifier that was planted in the DICOM of the three hospitals, and the pseudonyms of the cohorts."""
+    found: set[str] = set()
+    for site in walk.plan.sites:
+        truth = read_json(walk.plan.folder / "inboxes" / f"{site}_truth.json")
+        for patient in truth["patients"]:
+            found |= {value for value in patient["identifiers"].values() if len(value) >= 6}
+    return [value.encode() for value in sorted(found)]
+
+
+def weights(walk: Walk) -> list[bytes]:
+    """16 bytes (four float32) out of every tensor of the final model."""
+    (centre,) = read_plan(walk.plan.stack).only(["centre"])
+    model = load_file(centre.home / "models" / walk.plan.run / "model.safetensors")
+    pieces = [tensor.tobytes()[:16] for tensor in model.values() if tensor.size >= 4]
+    return [piece for piece in pieces if any(piece)]
+
+
+def test_every_report_is_one_file_that_needs_no_network(walk: Walk) -> None:
+    found = reports(walk.plan)
+    assert len(found) == 4
+    for path in found:
+        text = path.read_text(encoding="utf-8")
+        assert "http://" not in text.replace("http://www.w3.org", "")
+        assert "https://" not in text
+        assert "not a medical device" in text
+
+
+@pytest.mark.parametrize("name", ["site-dags", "prepare-cohort-form", "required-actions", "join-federation"])
+def test_the_picture_was_taken(walk: Walk, name: str) -> None:
+    assert (walk.images / f"{name}.png").stat().st_size > 20_000
+
+
+def test_no_process_is_left(walk: Walk) -> None:
+    assert walk.left_after_down == []
+    mine = [child for child in psutil.Process().children(recursive=True) if "airflow" in " ".join(child.cmdline())]
+    assert mine == []
