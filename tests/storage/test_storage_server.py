@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -193,3 +195,20 @@ def test_objects_survive_a_restart(tmp_path):
         S3Store(endpoint, *keys).put("global", "a/b", b"still there")
     with StoreServer(tmp_path, endpoint), S3Store(endpoint, *keys).get("global", "a/b") as stream:
         assert stream.read() == b"still there"
+
+
+def test_the_verb_becomes_the_server_and_ends_with_it(tmp_path):
+    endpoint = f"https://localhost:{free_port()}"
+    konsil = [sys.executable, "-m", "konsil.cli"]
+    home = ["--home", str(tmp_path)]
+    subprocess.run([*konsil, "central", "init", "--endpoint", endpoint, *home], check=True, capture_output=True)
+    verb = subprocess.Popen([*konsil, "central", "store", *home], stderr=subprocess.DEVNULL)
+    try:
+        keys = next(iter(json.loads((tmp_path / "store" / "users.json").read_text())["users"].items()))
+        store = S3Store(endpoint, keys[0], keys[1]["secret"], tmp_path / "ca.pem", tries=8)
+        assert store.list("global") == []
+    finally:
+        verb.terminate()
+        verb.wait(10)
+    with pytest.raises(Unavailable):
+        S3Store(endpoint, keys[0], keys[1]["secret"], tmp_path / "ca.pem", tries=1).now()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from konsil.cli.door import RESULT, deliver, speak
+from konsil.cli.door import RESULT, deliver
 
 if TYPE_CHECKING:
     from konsil.storage.users import Credentials
@@ -52,10 +52,9 @@ def store(
     """
     from konsil.federation.enrolment_centre import store_server
 
-    speak()
-    with store_server(home_of(home), listen=listen) as server:
-        typer.echo(f"The store answers at {server.endpoint}. Ctrl-C ends it.")
-        raise typer.Exit(server.wait())
+    server = store_server(home_of(home), listen=listen)
+    typer.echo(f"The store will answer at {server.endpoint}. Ctrl-C ends it.", err=True)
+    server.become()
 
 
 @verbs.command()

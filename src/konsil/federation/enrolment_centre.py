@@ -192,7 +192,7 @@ def _accept(home: Path, store: Store, site: str, invitation: Invitation) -> Site
     except Missing:
         late = store.now() > invitation.expires
         return SiteState(site, "expired" if late else "invited")
-    except BadMessage as error:
+    except (BadMessage, BadSetting) as error:
         return SiteState(site, "refused", sentence=error.sentence)
     Roster.load(home).with_site(site, keys).save(home)
     Invitations(home).put(site, invitation.used())

@@ -6,6 +6,9 @@ written again. Kept in `<home>/runs/<run>/pins.json`, so that a restart, a retry
 
 from __future__ import annotations
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -28,12 +31,24 @@ class Pins:
 
     def add(self, place: str, digest: str, received: datetime) -> None:
         """Let a message stand, unless another process of this party already let one stand."""
-        self._read()
-        if place in self._pins:
+        with self._alone():
+            self._read()
+            if place in self._pins:
+                return
+            self._pins[place] = {"digest": digest, "received": received.isoformat()}
+            if self._path is not None:
+                write_json(self._path, self._pins)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other processes of this party from adding at the same time."""
+        if self._path is None:
+            yield
             return
-        self._pins[place] = {"digest": digest, "received": received.isoformat()}
-        if self._path is not None:
-            write_json(self._path, self._pins)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._path.with_suffix(".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _read(self) -> None:
         if self._path is not None and self._path.is_file():

@@ -20,6 +20,7 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 from konsil.errors import BadSetting, Missing, Unavailable
@@ -108,9 +109,12 @@ class StoreServer:
             process.kill()
             process.wait()
 
-    def wait(self) -> int:
-        """Wait until the server ends by itself."""
-        return 0 if self._process is None else self._process.wait()
+    def become(self) -> NoReturn:
+        """Turn this process into the server, so that signals reach it and nothing is left behind."""
+        self.prepare()
+        command, environment = self.command, self.environment
+        os.chdir(self.folder)
+        os.execve(command[0], command, environment)  # noqa: S606 - a list, no shell
 
     def __enter__(self) -> StoreServer:
         self.start()
