@@ -24,8 +24,10 @@ def convert(
     from konsil.settings import Settings
 
     speak()
-    folder = SiteFolder(Settings().home).locate(cohort)
-    leave(to_bids(folder.site, folder.name, case or None, dicom), result=result)
+    settings = Settings()
+    folder = SiteFolder(settings.home).locate(cohort)
+    outcome = to_bids(folder.site, folder.name, case or None, dicom, workers=settings.workers)
+    leave(outcome, result=result)
 
 
 def register(app: typer.Typer) -> None:

@@ -24,8 +24,10 @@ def deidentify(
     from konsil.settings import Settings
 
     speak()
-    folder = SiteFolder(Settings().home).locate(cohort)
-    leave(copy(folder.site, folder.name, case or None, inbox), result=result)
+    settings = Settings()
+    folder = SiteFolder(settings.home).locate(cohort)
+    outcome = copy(folder.site, folder.name, case or None, inbox, workers=settings.workers)
+    leave(outcome, result=result)
 
 
 def register(app: typer.Typer) -> None:

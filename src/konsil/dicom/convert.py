@@ -7,9 +7,9 @@ voxel by voxel onto the oriented FLAIR grid (closest canonical, RAS+), never int
 
 from __future__ import annotations
 
-import logging
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,17 @@ from konsil.cohort.cases import Case
 from konsil.cohort.folder import CohortFolder, SiteFolder
 from konsil.dicom.contrast import FLAIR, SEG, T1W
 from konsil.dicom.converter import converted
-from konsil.dicom.deidentify import SOURCES, each_case
+from konsil.dicom.deidentify import SOURCES
 from konsil.dicom.geometry import HEAD, Grid, Limits, frames_of, grid_of
 from konsil.dicom.headers import BROKEN
 from konsil.dicom.masks import voxels, write_mask
+from konsil.dicom.proposed import each_proposed
 from konsil.dicom.scan import MASK, read_scan
 from konsil.errors import BadInput, Missing
 from konsil.files import read_json, replacing, sha256_of, write_json
 from konsil.provenance import generated_by, versions
 from konsil.types import Json, Outcome
 
-log = logging.getLogger(__name__)
 STEP = "convert"
 SIDECAR_KEYS = """
 Modality MagneticFieldStrength ImagingFrequency Manufacturer ManufacturersModelName BodyPartExamined PatientPosition
@@ -44,7 +44,12 @@ InPlanePhaseEncodingDirectionDICOM ImageOrientationPatientDICOM ConversionSoftwa
 
 
 def convert(
-    site: SiteFolder, cohort: str, cases: Sequence[str] | None = None, dicom: Path | None = None, limits: Limits = HEAD
+    site: SiteFolder,
+    cohort: str,
+    cases: Sequence[str] | None = None,
+    dicom: Path | None = None,
+    limits: Limits = HEAD,
+    workers: int = 1,
 ) -> Outcome:
     """Convert T1w and FLAIR of each de-identified case to raw BIDS, and its lesions to a mask on the oriented FLAIR.
 
@@ -54,13 +59,15 @@ def convert(
     folder = site.cohort(cohort)
     source = dicom or folder.work / "dicom"
     found = read_scan(folder)
-    outcome = each_case(folder, STEP, found, cases, lambda case: convert_case(folder, source / str(case), case, limits))
+    work = partial(convert_case, dicom=source, limits=limits)
+    outcome = each_proposed(folder, found, cases, STEP, work, workers=workers)
     bids.describe(folder)
     return outcome
 
 
-def convert_case(folder: CohortFolder, source: Path, case: Case, limits: Limits) -> None:
+def convert_case(folder: CohortFolder, case: Case, *, dicom: Path, limits: Limits) -> None:
     """Convert one case; the sidecar is written last and says what the image came from."""
+    source = dicom / str(case)
     if not (source / SOURCES).is_file():
         raise Missing("this case has no de-identified series", hint="Run: konsil deidentify IN OUT")
     sources = read_json(source / SOURCES)

@@ -8,6 +8,7 @@ any other than 0 is a refusal. Its warnings are kept for the sidecar, without th
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from konsil.files import read_json
 from konsil.types import Json
 
 TIMEOUT_S = 600
+DISK_FULL_BYTES = 1 << 26
 EXIT_CODES = {
     2: "it found no DICOM image",
     4: "a file is corrupt",
@@ -79,6 +81,8 @@ def run(series: Path, folder: Path, role: str) -> tuple[str, ...]:
         raise Unavailable(
             "dcm2niix cannot be started", got=type(error).__name__, hint="Install konsil[imaging] again"
         ) from error
+    if ran.returncode != 0 and shutil.disk_usage(folder).free < DISK_FULL_BYTES:
+        raise Unavailable("the disk for temporary files is full", hint="Free some space and run the step again")
     if ran.returncode != 0:
         reason = EXIT_CODES.get(ran.returncode, "it gave no reason")
         raise BadInput(f"the {role} cannot be converted: {reason}", got=f"exit status {ran.returncode} of dcm2niix")

@@ -8,10 +8,10 @@ The result says so itself: PatientIdentityRemoved, and the codes of PS3.16 CID 7
 
 from __future__ import annotations
 
-import logging
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,14 @@ from konsil.dicom.headers import BROKEN
 from konsil.dicom.keep import DATES, KEPT, PUBLIC_CODES
 from konsil.dicom.masks import voxels, write_mask
 from konsil.dicom.physics import words
+from konsil.dicom.proposed import each_proposed
 from konsil.dicom.pseudonyms import Pseudonyms, open_pseudonyms
 from konsil.dicom.scan import MASK, read_scan
 from konsil.dicom.series import fingerprint, patient_of
-from konsil.errors import BadInput, KonsilError, Missing
+from konsil.errors import BadInput, Missing
 from konsil.files import read_json, write_json
 from konsil.types import Json, Outcome
 
-log = logging.getLogger(__name__)
 STEP = "deidentify"
 METHOD = "Konsil: kept attributes only, keyed UIDs, shifted dates"
 METHOD_CODES = (
@@ -44,7 +44,13 @@ METHOD_CODES = (
 SOURCES = "sources.json"
 
 
-def deidentify(site: SiteFolder, cohort: str, cases: Sequence[str] | None = None, inbox: Path | None = None) -> Outcome:
+def deidentify(
+    site: SiteFolder,
+    cohort: str,
+    cases: Sequence[str] | None = None,
+    inbox: Path | None = None,
+    workers: int = 1,
+) -> Outcome:
     """Write de-identified copies of the chosen series to `work/<cohort>/dicom/<case>/<T1w|FLAIR|SEG|MASK>`.
 
     `cases` is one batch (None = all that scan proposed); `inbox` replaces the folder noted in scan.json if it moved.
@@ -53,42 +59,14 @@ def deidentify(site: SiteFolder, cohort: str, cases: Sequence[str] | None = None
     """
     folder = site.cohort(cohort)
     found = read_scan(folder)
-    pseudonyms = open_pseudonyms(site)
     source = inbox or Path(found["inbox"])
-
-    def copy(case: Case) -> None:
-        copy_case(folder, source, case, found["cases"][str(case)]["series"], pseudonyms)
-
-    return each_case(folder, STEP, found, cases, copy)
+    work = partial(copy_case, proposals=found["cases"], inbox=source, pseudonyms=open_pseudonyms(site))
+    return each_proposed(folder, found, cases, STEP, work, workers=workers)
 
 
-def each_case(
-    folder: CohortFolder, step: str, found: Json, cases: Sequence[str] | None, deed: Callable[[Case], None]
-) -> Outcome:
-    """Do `deed` for each proposed case that no other step refused; a `KonsilError` sets the case aside."""
-    aside = {name: entry for name, entry in folder.set_aside_cases().items() if entry.step != step}
-    wanted = sorted(found["cases"]) if cases is None else list(cases)
-    unknown = [name for name in wanted if name not in found["cases"] and name not in aside]
-    if unknown:
-        raise BadInput("a case of this batch was not found by scan", got=unknown[0][:60], hint="Look at: konsil scan")
-    done: list[str] = []
-    refused: dict[str, str] = {}
-    for name in (name for name in wanted if name not in aside):
-        case = Case.parse(name)
-        try:
-            deed(case)
-        except KonsilError as error:
-            folder.set_aside(case, step, error.sentence)
-            refused[name] = error.sentence
-        else:
-            folder.take_back(case)
-            done.append(name)
-        log.info("%s: %d of %d cases", step, len(done) + len(refused), len(wanted))
-    return Outcome(tuple(done), refused)
-
-
-def copy_case(folder: CohortFolder, inbox: Path, case: Case, series: Json, pseudonyms: Pseudonyms) -> None:
+def copy_case(folder: CohortFolder, case: Case, *, proposals: Json, inbox: Path, pseudonyms: Pseudonyms) -> None:
     """Copy all series of one case into a new folder, then let it take the place of the old one."""
+    series = proposals[str(case)]["series"]
     target = folder.work / "dicom" / str(case)
     sources = {role: entry["sha256"] for role, entry in series.items()}
     if (target / SOURCES).is_file() and read_json(target / SOURCES) == sources:
@@ -121,12 +99,12 @@ def copy_file(source: Path, target: Path, role: str, case: Case, pseudonyms: Pse
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # values that break a rule of their VR are copied as they are
         try:
-            original = pydicom.dcmread(source, force=True)
-            rebuild(original, role, case, pseudonyms).save_as(target, enforce_file_format=True)
+            copy = rebuild(pydicom.dcmread(source, force=True), role, case, pseudonyms)
         except BROKEN as error:
             raise BadInput(
                 f"a file of the {role} cannot be copied", expected="a whole DICOM file", got=type(error).__name__
             ) from error
+        copy.save_as(target, enforce_file_format=True)
 
 
 def rebuild(original: Dataset, role: str, case: Case, pseudonyms: Pseudonyms) -> Dataset:
