@@ -49,7 +49,7 @@ def counts(verdicts: list[str], aside: int) -> str:
 def reasons(found: object) -> str:
     """The verdict's reasons as one cell."""
     if isinstance(found, list):
-        return "; ".join(plain(str(reason)) for reason in found)
+        return "; ".join(plain(str(reason)).rstrip(".") for reason in found)
     return plain(str(found)) if found else ""
 
 
