@@ -15,10 +15,10 @@ from typing import Any
 from konsil.federation.outcome import spans
 from konsil.files import write_bytes
 from konsil.parties.chart import legend, line_chart
+from konsil.parties.words import TITLES, telling
 from konsil.types import Json
 
 log = logging.getLogger(__name__)
-CHARTS = {"loss": ("Training loss", None), "dice": ("Validation Dice", 1.0)}
 MOST_CHARTS = 4
 
 
@@ -29,22 +29,31 @@ def write_page(summary: Json, path: Path) -> Path:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"figure": figure, "percent": percent, "span": span, "rounds": spans}
     template = environment.from_string(resources.files("konsil.parties").joinpath("report.html.j2").read_text("utf-8"))
-    text = template.render(s=summary, charts=charts(summary), waits=waits(summary), versions=version_rows(summary))
+    text = template.render(
+        s=summary, best=best(summary), charts=charts(summary), waits=waits(summary), versions=version_rows(summary)
+    )
     write_bytes(path, text.encode())
     return path
+
+
+def best(summary: Json) -> Json:
+    """Per site the highest mean Dice that any model reached there; sites where it is defined for none are left out."""
+    dice = summary["dice"]
+    tables = [dice["federated"], *dice["local"].values()]
+    found = {site: [table[site] for table in tables if table.get(site) is not None] for site in summary["evaluation"]}
+    return {site: max(values) for site, values in found.items() if values}
 
 
 def charts(summary: Json) -> list[Json]:
     """The figures that sites report per round (loss and Dice first), each as a chart with one line per site."""
     from markupsafe import Markup
 
-    names = sorted({key for row in summary["rounds"] for site in row["sites"].values() for key in site["metrics"]})
-    names.sort(key=lambda name: (list(CHARTS).index(name) if name in CHARTS else len(CHARTS), name))
+    names = telling(key for row in summary["rounds"] for site in row["sites"].values() for key in site["metrics"])
     found: list[Json] = []
     for name in names[:MOST_CHARTS]:
-        title, highest = CHARTS.get(name, (name, None))
+        title, is_share = TITLES.get(name, name), name.endswith("dice")
         lines = {site: series(summary, site, name) for site in summary["sites"]}
-        svg = line_chart(lines, label=title, lowest=0.0 if highest else None, highest=highest)
+        svg = line_chart(lines, label=title, lowest=0.0 if is_share else None, highest=1.0 if is_share else None)
         found.append({"title": title, "svg": Markup(svg), "legend": Markup(legend(list(lines)))})  # noqa: S704 - escaped there
     return found
 

@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from konsil.federation.mailbox import Letter
 from konsil.federation.steps import Aggregate
 from konsil.types import Json
 
+TITLES = {
+    "loss": "Training loss",
+    "train_loss": "Training loss",
+    "validation_loss": "Validation loss",
+    "dice": "Validation Dice",
+    "pseudo_dice": "Validation Dice on patches (pseudo Dice)",
+}
+QUIET = {"seconds", "learning_rate"}
+"""Metrics that are sent but say nothing about the model: neither logged per round nor drawn."""
+
+
+def telling(names: Iterable[str]) -> list[str]:
+    """The metrics that are shown, the known ones first."""
+    order = list(TITLES)
+    shown = [name for name in set(names) if name not in QUIET]
+    return sorted(shown, key=lambda name: (order.index(name) if name in order else len(order), name))
+
 
 def figures_line(metrics: Mapping[str, float], seconds: float) -> str:
     """`loss 0.412, dice 0.731, 12.4 s`."""
-    return ", ".join([*(f"{key} {value:.3f}" for key, value in sorted(metrics.items())), f"{seconds:.1f} s"])
+    return ", ".join([*(f"{name} {metrics[name]:.3f}" for name in telling(metrics)), f"{seconds:.1f} s"])
 
 
 def round_line(step: Aggregate, rounds: int, letters: Mapping[str, Letter], opened: datetime) -> str:
@@ -40,4 +57,4 @@ def number_table(facts: Json) -> dict[str, float]:
     """The metrics of an update that are numbers; whatever else a site wrote there is left out."""
     metrics = facts.get("metrics")
     found = metrics.items() if isinstance(metrics, dict) else ()
-    return {str(key)[:40]: float(value) for key, value in found if isinstance(value, int | float)}
+    return {str(key)[:40]: float(value) for key, value in found if type(value) in (int, float)}

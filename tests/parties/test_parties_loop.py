@@ -1,0 +1,100 @@
+"""A stint stops for one of four reasons, and waits only as long as it may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from konsil.errors import Unavailable
+from konsil.federation.steps import Phase
+from konsil.parties.loop import Clock, go_on
+
+
+class Fake:
+    """A clock that moves when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.time, self.pauses = 0.0, list[float]()
+
+    def clock(self, meanwhile: Callable[[], object] = lambda: None) -> Clock:
+        def sleep(seconds: float) -> None:
+            self.time += seconds
+            self.pauses.append(seconds)
+            meanwhile()
+
+        return Clock(lambda: self.time, sleep)
+
+
+def test_a_stint_ends_when_its_phase_is_behind_it(make_world: Callable[..., Any]) -> None:
+    world, fake = make_world(), Fake()
+    ending = go_on(world.party("centre"), until=Phase.CHARTER, clock=fake.clock())
+    assert (ending.state, ending.phase, fake.pauses) == ("done", Phase.ANSWERS, [])
+
+
+def test_no_deed_of_a_later_phase_is_done(make_world: Callable[..., Any]) -> None:
+    world = make_world()
+    world.work("centre")
+    assert go_on(world.party("A"), until=Phase.ANSWERS, patience_s=0).state == "done"
+    assert not list(world.store.path.rglob("fingerprints/*"))
+
+
+def test_without_patience_a_stint_ends_at_once(make_world: Callable[..., Any]) -> None:
+    fake = Fake()
+    ending = go_on(make_world().party("centre"), patience_s=0, clock=fake.clock())
+    assert ending.as_json() == {
+        "state": "waiting",
+        "sentence": "Waiting for the answers of A, B, C.",
+        "round": None,
+        "phase": "answers",
+    }
+    assert fake.pauses == []
+
+
+def test_pauses_grow_to_the_longest_and_keep_within_the_patience(make_world: Callable[..., Any]) -> None:
+    fake = Fake()
+    go_on(make_world().party("centre"), patience_s=10, poll_s=1, clock=fake.clock())
+    assert fake.pauses[:6] == [0.05, 0.1, 0.2, 0.4, 0.8, 1]
+    assert fake.time == pytest.approx(10)
+
+
+def test_a_warm_centre_goes_through_a_whole_federation_in_one_stint(make_world: Callable[..., Any]) -> None:
+    world, fake = make_world(rounds=2), Fake()
+    ending = go_on(world.party("centre"), patience_s=5, clock=fake.clock(lambda: world.work("A", "B", "C")))
+    assert (ending.state, ending.sentence) == ("finished", "Finished: 2 rounds with all 3 sites (A, B, C).")
+
+
+def test_a_waiting_stint_names_its_round(make_world: Callable[..., Any]) -> None:
+    world = make_world()
+    world.work_until(lambda: world.newest() == 1)
+    ending = go_on(world.party("centre"), until=Phase.ROUNDS, patience_s=0)
+    assert (ending.state, ending.round) == ("waiting", 2)
+
+
+def test_an_aborted_run_ends_every_stint_and_is_announced(make_world: Callable[..., Any]) -> None:
+    world = make_world(deadlines={"answer_s": 10})
+    world.work("centre")
+    world.pass_time(25)
+    ending = go_on(world.party("centre"), until=Phase.ANSWERS, patience_s=0)
+    assert ending.state == "aborted"
+    assert go_on(world.party("A"), patience_s=0).state == "aborted"
+
+
+def test_a_store_that_does_not_answer_is_waited_for(
+    make_world: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, fake, down = make_world(), Fake(), [3]
+    put = world.store.put
+
+    def sometimes(*args: Any) -> None:
+        if down[0]:
+            down[0] -= 1
+            raise Unavailable("the store does not answer")
+        put(*args)
+
+    monkeypatch.setattr(world.store, "put", sometimes)
+    assert go_on(world.party("centre"), until=Phase.CHARTER, patience_s=5, clock=fake.clock()).state == "done"
+    down[0] = 10**6
+    ending = go_on(world.party("A"), patience_s=5, clock=fake.clock())
+    assert (ending.state, ending.sentence) == ("waiting", "Waiting for the store, which does not answer.")
