@@ -41,7 +41,7 @@ def table(rows: list[tuple[int, str, str, str]]) -> list[str]:
 
 def counts(verdicts: list[str], aside: int) -> str:
     """`8 cases: 6 pass, 1 warn, 1 fail; 2 set aside.`"""
-    kinds = sorted(set(verdicts), key=lambda verdict: -ORDER.get(verdict, 0))
+    kinds = sorted(set(verdicts), key=lambda verdict: (-ORDER.get(verdict, 0), verdict))
     parts = ", ".join(f"{verdicts.count(kind)} {kind}" for kind in kinds) or "none"
     return f"{len(verdicts)} cases: {parts}; {aside} set aside."
 
