@@ -183,6 +183,8 @@ def test_what_cannot_be_sent_is_refused_before_anything_is_stored(party):
     box = party.box("A")
     with pytest.raises(BadInput, match="complex"):
         box.post_tensors(SLOT, {"c": np.zeros(3, np.complex64)}, recipients=["centre"])
+    with pytest.raises(BadInput, match="name"):
+        box.post_tensors(SLOT, {'a"b': np.zeros(3, np.float32)}, recipients=["centre"])
     with pytest.raises(BadInput, match="NaN"):
         box.post_json(SLOT, {"loss": float("nan")}, recipients=["centre"])
     with pytest.raises(BadInput, match="facts"):
@@ -230,3 +232,19 @@ def test_the_manifest_is_the_documented_text(party):
     assert held["recipients"] == ["A", "centre"]
     (letter,) = party.box("centre").letters()
     assert path.name == f"manifest-{letter.manifest.digest}.json"
+
+
+def test_facts_become_plain_json(party):
+    facts = {"loss": np.float64(0.5), "sites": ("A", "B")}
+    party.box("A").post_json(SLOT, {}, recipients=["centre"], facts=facts)
+    assert party.box("centre").letters()[0].manifest.facts == {"loss": 0.5, "sites": ["A", "B"]}
+
+
+def test_a_manifest_that_went_away_is_looked_for_again(party, monkeypatch):
+    party.box("A").post_json(SLOT, {}, recipients=["centre"])
+    box = party.box("centre")
+    with monkeypatch.context() as patched:
+        patched.setattr(party.store, "get", lambda *_: FolderStore(party.root / "empty").get("none", "k"))
+        assert box.letters() == []
+    assert "went away" in box.refused[0].sentence
+    assert len(box.letters()) == 1

@@ -230,6 +230,7 @@ def in_the_manifest() -> Cases:
         "table_too_large": ("a table that claims 2 TiB", LISTED, "more numbers than", lying(good, tensors=long_table)),
         "wrong_run": ("a message of another run", LISTED, "another run", lying(good, run="other-run")),
         "wrong_round": ("a message of another round", LISTED, "another round", lying(good, round=2)),
+        "round_true": ("round true instead of 1", LISTED, "another form", lying(good, round=True)),
         "wrong_kind": ("a message of another kind", LISTED, "another kind", lying(good, kind="baseline")),
         "wrong_sender": ("A says it is B", LISTED, "another sender", lying(good, sender="B")),
         "wrong_bucket": (

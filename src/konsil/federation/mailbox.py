@@ -8,8 +8,10 @@ without manifest is nothing, and posting a slot twice gives back the message tha
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -38,6 +40,7 @@ from konsil.trust.roster import CENTRE, Roster, bucket_of
 from konsil.types import Json, Tensors
 
 __all__ = ["Kind", "Letter", "Mailbox", "Manifest", "Refusal", "Slot", "open_mailbox", "open_store", "runs"]
+SHOWN_AFTER_S = (0, 0.1, 0.2, 0.4, 0.8, 1.6)
 RUN_NAME = r"^[a-z0-9][a-z0-9-]{2,40}$"
 
 
@@ -142,7 +145,7 @@ class Mailbox:
     ) -> Letter:
         if slot.sender != self.me:
             raise BadInput("a message cannot be sent for somebody else", expected=self.me, got=slot.sender)
-        sendable(facts, "the facts of a message")
+        facts = json.loads(sendable(facts, "the facts of a message"))  # tuples and numpy floats become plain JSON
         if (standing := self._mine(slot)) is not None:
             return standing
         names = sorted({*recipients, self.me})
@@ -152,9 +155,15 @@ class Mailbox:
             document = signed_within_limit(manifest, self._identity)
             self._store.put(bucket, payload_key(self.run, slot, sha256), file, size)
         self._store.put(bucket, manifest_key(self.run, slot, manifest.digest), document)
-        if (standing := self._mine(slot)) is None:
-            raise Unavailable(f"the message {slot.place} was sent but is not in the bucket", hint="Try again")
-        return standing
+        return self._shown(slot)
+
+    def _shown(self, slot: Slot) -> Letter:
+        """My letter as the store lists it; some servers show a new object only after a moment."""
+        for pause in SHOWN_AFTER_S:
+            time.sleep(pause)
+            if (standing := self._mine(slot)) is not None:
+                return standing
+        raise Unavailable(f"the message {slot.place} was sent but is not in the bucket", hint="Try again")
 
     def _manifest(
         self, slot: Slot, names: list[str], facts: Json, table: TensorTable | None, sha256: str, size: int

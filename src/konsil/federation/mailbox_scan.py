@@ -100,6 +100,8 @@ class Scan:
         if known is None:
             try:
                 known = self._fetched(bucket, slot, entry)
+            except Missing as error:  # not remembered: it may come again
+                raise BadMessage("a manifest went away while it was read") from error
             except BadMessage as error:
                 known = error
             self._known[bucket, entry] = known
@@ -110,11 +112,8 @@ class Scan:
     def _fetched(self, bucket: str, slot: Slot, entry: Entry) -> Manifest:
         if entry.size > MANIFEST_LIMIT:
             raise BadMessage("a manifest is too long", expected=f"at most {MANIFEST_LIMIT} bytes", got=str(entry.size))
-        try:
-            with self._store.get(bucket, entry.key) as stream:
-                document = stream.read(MANIFEST_LIMIT + 1)
-        except Missing as error:
-            raise BadMessage("a manifest went away while it was read") from error
+        with self._store.get(bucket, entry.key) as stream:
+            document = stream.read(MANIFEST_LIMIT + 1)
         manifest = self._check(document, slot)
         if entry.key != manifest_key(self._run, slot, digest(SUBJECT, document)):
             raise BadMessage("a manifest does not bear the name of its content", hint="It was copied or renamed")

@@ -17,6 +17,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import ValidationError
 
 from konsil.errors import BadInput, BadMessage
 from konsil.federation.manifest import DTYPES, TensorTable
@@ -34,11 +35,14 @@ def table_of(tensors: Tensors) -> TensorTable:
     for name, array in tensors.items():
         if array.dtype.newbyteorder("<").str not in codes:
             raise BadInput(f"tensor {name} cannot be sent", expected=", ".join(DTYPES), got=str(array.dtype))
-    return TensorTable(
-        names=tuple(tensors),
-        shapes=tuple(array.shape for array in tensors.values()),
-        dtypes=tuple(codes[array.dtype.newbyteorder("<").str] for array in tensors.values()),
-    )
+    try:
+        return TensorTable(
+            names=tuple(tensors),
+            shapes=tuple(array.shape for array in tensors.values()),
+            dtypes=tuple(codes[array.dtype.newbyteorder("<").str] for array in tensors.values()),
+        )
+    except ValidationError as error:
+        raise BadInput("a tensor cannot be sent", expected="a name of 1 to 500 plain characters") from error
 
 
 def header(table: TensorTable) -> bytes:
