@@ -47,8 +47,14 @@ def test_a_step_tries_its_own_refusals_again_but_no_other_steps(cohort: CohortFo
 
 def test_a_batch_sees_only_its_cases_and_an_unknown_one_is_refused(cohort: CohortFolder) -> None:
     assert each_case(cohort, ["sub-c_ses-1"], "bend", accept).done == ("sub-c_ses-1",)
-    with pytest.raises(BadInput, match="no such case.*sub-x_ses-1"):
+    with pytest.raises(BadInput, match=r"no such case.*sub-x_ses-1"):
         each_case(cohort, ["sub-x_ses-1"], "bend", accept)
+
+
+def test_a_named_case_that_was_refused_elsewhere_keeps_its_sentence(cohort: CohortFolder) -> None:
+    each_case(cohort, None, "bend", refuse_b)
+    outcome = each_case(cohort, ["sub-b_ses-1"], "other", accept)
+    assert (outcome.done, outcome.set_aside) == ((), {"sub-b_ses-1": "the image is bent."})
 
 
 def test_a_full_disk_is_no_fault_of_the_case(cohort: CohortFolder) -> None:

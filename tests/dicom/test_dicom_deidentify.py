@@ -10,10 +10,11 @@ import numpy as np
 import pydicom
 import pytest
 
+from konsil.cohort.cases import Case
 from konsil.cohort.folder import CohortFolder, SiteFolder
 from konsil.dicom.deidentify import deidentify
 from konsil.dicom.keep import KEPT
-from konsil.dicom.scan import scan
+from konsil.dicom.scan import read_scan, scan
 from konsil.errors import Missing
 
 Writer = Callable[..., str]
@@ -128,6 +129,21 @@ def test_a_batch_holds_only_its_cases(scanned: CohortFolder, inbox: Path, series
     assert deidentify(scanned.site, "ms", [second]).done == (second,)
     assert [path.name for path in (scanned.work / "dicom").iterdir()] == [second]
     assert deidentify(scanned.site, "ms", [first]).done == (first,)
+
+
+def test_what_a_later_step_refused_is_copied_again_and_stays_refused(scanned: CohortFolder) -> None:
+    (name,) = read_scan(scanned)["cases"]
+    scanned.set_aside(Case.parse(name), "convert", "It is bent.")
+    assert deidentify(scanned.site, "ms", [name]).done == (name,)
+    assert scanned.set_aside_cases()[name].step == "convert"
+
+
+def test_what_scan_refused_keeps_its_sentence(scanned: CohortFolder, inbox: Path, series: Writer) -> None:
+    series(inbox / "P2", "T1w", number=3, PatientID="P2")
+    (refused,) = scan(scanned.site, "ms", inbox).set_aside
+    outcome = deidentify(scanned.site, "ms", [refused])
+    assert outcome.exit_code == 1
+    assert "no usable FLAIR" in outcome.set_aside[refused]
 
 
 def test_without_a_scan_the_step_is_named(tmp_path: Path) -> None:

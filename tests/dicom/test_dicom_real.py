@@ -12,12 +12,14 @@ import numpy as np
 import pydicom
 import pytest
 
+from konsil.cohort.cases import Case
 from konsil.cohort.folder import CohortFolder, SiteFolder
 from konsil.dicom.convert import checked_grid, convert
 from konsil.dicom.converter import converted
-from konsil.dicom.deidentify import deidentify
+from konsil.dicom.deidentify import copy_file, deidentify
 from konsil.dicom.geometry import Limits
 from konsil.dicom.headers import read_header, read_inbox
+from konsil.dicom.pseudonyms import Pseudonyms
 from konsil.dicom.scan import read_scan, scan
 from konsil.errors import BadInput
 
@@ -114,13 +116,16 @@ def test_series_that_are_no_volume_are_refused(data: Path, series: str, sentence
         "generic/anatomical/002_non_isotropic",
         "generic/compressed_rle/001",
         "hitachi/anatomical/001",
+        "hyperfine/anatomical/001",
     ],
 )
-def test_voxels_equal_those_of_an_independent_converter(data: Path, tmp_path: Path, series: str) -> None:
+def test_voxels_of_the_copies_equal_those_of_an_independent_converter(data: Path, tmp_path: Path, series: str) -> None:
     folder = data / "dicom" / "nasty_dicom2nifti" / series
+    for count, file in enumerate(sorted(folder.iterdir())):
+        copy_file(file, tmp_path / f"{count}.dcm", "T1w", Case("p", "1"), Pseudonyms(bytes(32)))
     truth: Any = nib.as_closest_canonical(nib.load(f"{folder}_ground_truth.nii.gz"))
-    grid = checked_grid(folder, "T1w", FEW)
-    with converted(folder, grid, "T1w") as volume:
+    grid = checked_grid(tmp_path, "T1w", FEW)
+    with converted(tmp_path, grid, "T1w") as volume:
         image: Any = nib.as_closest_canonical(nib.load(volume.image))
         # one of the series has rescale slopes, which NIfTI keeps as float32: 6e-8 of the value
         np.testing.assert_allclose(np.asarray(image.dataobj), np.asarray(truth.dataobj), rtol=1e-7)

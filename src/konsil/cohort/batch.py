@@ -28,12 +28,14 @@ Work: TypeAlias = Callable[[CohortFolder, Case], None]
 def each_case(cohort: CohortFolder, cases: Sequence[str] | None, step: str, work: Work, *, workers: int = 1) -> Outcome:
     """Do `work(cohort, case)` for every chosen case and set aside those it refuses.
 
-    `cases=None` means all. With `workers > 1` the cases run in that many spawned processes, so `work` must be
-    picklable: a module's function, or a `functools.partial` of one. Raises `BadInput` for an unknown case.
+    `cases=None` means all. A case that is named but was refused elsewhere is in the outcome with that sentence. With
+    `workers > 1` the cases run in that many spawned processes, so `work` must be picklable: a module's function, or a
+    `functools.partial` of one. Raises `BadInput` for an unknown case.
     """
     chosen = choose(cohort, cases, step)
     done: list[str] = []
-    refused: dict[str, str] = {}
+    gone = cohort.set_aside_cases()
+    refused = {name: gone[name].reason for name in cases or () if name in gone and gone[name].step != step}
     for number, (case, sentence) in enumerate(run(partial(attempt, cohort, work), chosen, workers), start=1):
         log.info("%s %s (%d of %d)%s", step, case, number, len(chosen), f": {sentence}" if sentence else "")
         if sentence:

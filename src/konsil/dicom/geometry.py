@@ -82,7 +82,7 @@ def frames_of(headers: Iterable[Dataset]) -> list[Frame]:
         if len(items) < int(header.get("NumberOfFrames") or 1):
             frames.extend(stacked(header))
             continue
-        frames.extend(frame_of([header, *macros(item), *macros(shared)], header) for item in items)
+        frames.extend(frame_of([*macros(item), *macros(shared), header], header) for item in items)
     return frames
 
 

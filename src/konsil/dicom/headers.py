@@ -8,6 +8,7 @@ because hospitals put patients' names into them: paths stay in scan.json.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import warnings
@@ -29,6 +30,8 @@ from pydicom.uid import (
 
 from konsil.errors import BadInput, Missing
 
+log = logging.getLogger(__name__)
+
 TAGS = """
 SpecificCharacterSet ImageType SOPClassUID SOPInstanceUID StudyDate AcquisitionDate AcquisitionDateTime AcquisitionTime
 SeriesDate SeriesTime Modality Manufacturer SeriesDescription ProtocolName SourceImageSequence ReferencedSeriesSequence
@@ -44,6 +47,7 @@ END_OF_SEQUENCE = b"\xfe\xff\xdd\xe0"
 TAIL_BYTES = 1 << 16
 BROKEN = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, NotImplementedError, BytesLengthException)
 """What pydicom raises for headers that are cut short or scrambled."""
+FILES_PER_LINE = 2000
 BROKEN_HEADER = "The header of the file is broken or cut short."
 VOLUMES = (MRImageStorage, EnhancedMRImageStorage, SegmentationStorage)
 MASK_WORDS = ("lesion", "mask", "label")
@@ -78,7 +82,9 @@ def read_inbox(inbox: Path) -> Contents:
     files = sorted(path for path in inbox.rglob("*") if path.is_file())
     if not files:
         raise BadInput("the inbox is empty", expected="DICOM files, in any folders", hint="Export the studies into it")
-    for file in files:
+    for count, file in enumerate(files, start=1):
+        if count % FILES_PER_LINE == 0:
+            log.info("scan: %d of %d files read", count, len(files))
         take(file, file.relative_to(inbox).as_posix(), contents, seen)
     if not contents.instances and not contents.unreadable:
         raise BadInput(
