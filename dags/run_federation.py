@@ -14,9 +14,11 @@ from operators.wait import WaitOperator
 RUN = "{{ params.run }}"
 
 FORM = {
+    # A waiting task reads the form without the values typed in: in a DAG that waits, every field needs a default.
     "run": Param(
-        type="string",
-        title="Name of the federation",
+        None,
+        type=["null", "string"],
+        title="Name of the federation (needed)",
         description="3 to 41 lower-case letters, digits and hyphens, such as ms-lesions-1.",
         pattern="^[a-z0-9][a-z0-9-]{2,40}$",
     ),

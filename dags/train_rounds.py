@@ -13,7 +13,8 @@ from operators.wait import WaitOperator
 RUN = "{{ params.run }}"
 
 FORM = {
-    "run": Param(type="string", title="Name of the federation"),
+    # A waiting task reads the form without the values typed in: in a DAG that waits, every field needs a default.
+    "run": Param(None, type=["null", "string"], title="Name of the federation (needed)"),
     "stint": Param(1, type="integer", minimum=1, title="Number of this stint"),
     "patience_s": Param(
         None, type=["null", "number"], minimum=0, title="Seconds to wait warm", description="Empty: the site's setting."

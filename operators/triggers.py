@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TaskSuccessEvent, TriggerEvent
@@ -67,22 +68,27 @@ class CharterTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll for ever. What was seen is kept by Airflow, so that a restart fires nothing twice."""
-        from konsil.parties import wake
-
         home = Settings().home
         seen: list[str] = await self.recall()
         while True:
-            try:
-                found = await asyncio.to_thread(wake.addressed_charters, home)
-            except KonsilError as error:
-                self.log.info("no charters to be seen yet: %s", error.sentence)
-                found = []
-            for run in found:
+            for run in await self.look(home):
                 if run not in seen:
                     seen.append(run)
                     yield TriggerEvent({"run": run})  # type: ignore[no-untyped-call]
                     await self.remember(seen)
             await asyncio.sleep(self.poll_s)
+
+    async def look(self, home: Path) -> list[str]:
+        """Runs that wait for this site's decision. Whatever goes wrong is told, and the next look may go better."""
+        from konsil.parties import wake
+
+        try:
+            return await asyncio.to_thread(wake.addressed_charters, home)
+        except KonsilError as error:
+            self.log.info("no charters to be seen yet: %s", error.sentence)
+        except Exception:  # a watcher that ends is not started again before Airflow is
+            self.log.exception("cannot look for charters")
+        return []
 
     async def recall(self) -> list[str]:
         """Runs that were announced before this triggerer started."""
