@@ -1,0 +1,184 @@
+"""The verbs, as people and operators use them: homes with keys and passes, a folder as store, frozen cohorts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from konsil.cli.app import assemble
+from konsil.cohort.adopt import Pair, adopt
+from konsil.cohort.folder import SiteFolder
+from konsil.errors import KonsilError
+from konsil.files import read_json, write_json
+from konsil.parties.wake import addressed_charters, ready, runs_at
+
+CHARTER = {"run": "lines-1", "sites": ["A", "B"], "rounds": 2, "title": "Lines"}
+
+
+@pytest.fixture
+def cohort(tmp_path: Path) -> Callable[[Path, int], Path]:
+    """Make a frozen cohort of `cases` tiny images."""
+
+    def make(root: Path, cases: int) -> Path:
+        image: Any = nib.Nifti1Image(np.zeros((3, 3, 3), np.float32), np.eye(4))
+        path = tmp_path / "image.nii.gz"
+        nib.save(image, path)
+        splits = ["train"] * cases + ["validation", "test"]
+        pairs = [
+            Pair(str(place), {"T1w": path, "FLAIR": path}, path, split=split) for place, split in enumerate(splits)
+        ]
+        labels = {"background": 0, "lesion": 1}
+        adopt(pairs, name="lines", channels=["T1w", "FLAIR"], labels=labels, root=root, seed=1)
+        return root
+
+    return make
+
+
+@pytest.fixture
+def lines(make_world: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a charter asks for, the fast learner comes, fed with the number of training cases."""
+    world = make_world("lender")
+
+    def create(name: str, settings: Any, *, rounds: int, home: Path, **rest: Any) -> Any:
+        learner, numbers = world.learner("A"), world.cohort("A")
+        learner.rounds = rounds
+
+        def fed(method: Any) -> Any:
+            return lambda cohort, *args: method(
+                type(numbers)(home.name, len(cohort.split("train"))), *args
+            )  # the home's name seeds the numbers
+
+        for verb in ("fingerprint", "prepare", "train", "baseline", "evaluate"):
+            setattr(learner, verb, fed(getattr(learner, verb)))
+        return learner
+
+    monkeypatch.setattr("konsil.learners.registry.create", create)
+
+
+class Town:
+    """A centre and two sites that have joined."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.root, self._patch, self.runner = root, monkeypatch, CliRunner()
+        self.run("centre", "central", "init", "--endpoint", (root / "store").as_uri())
+        for site in "AB":
+            self.run("centre", "central", "invite", site, "--out", str(root / f"{site}.pass.json"))
+            self.run(site, "site", "join", str(root / f"{site}.pass.json"))
+        self.run("centre", "central", "sites")
+
+    def run(self, who: str, *words: str, code: int = 0) -> Result:
+        self._patch.setenv("KONSIL_HOME", str(self.root / who))
+        self._patch.setenv("KONSIL_PATIENCE_S", "0")
+        made = self.runner.invoke(assemble(), list(words))
+        if made.exception is not None and isinstance(made.exception, KonsilError):
+            raise made.exception
+        assert made.exit_code == code, made.output
+        return made
+
+    def stint(self, who: str, *words: str, code: int = 0) -> Any:
+        """Run a verb and give the content of its result file."""
+        path = self.root / "result.json"
+        self.run(who, *words, "--result", str(path), code=code)
+        return read_json(path)
+
+
+@pytest.fixture
+def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Town:
+    return Town(tmp_path, monkeypatch)
+
+
+@pytest.mark.usefixtures("lines")
+def test_a_federation_by_hand(town: Town, cohort: Callable[[Path, int], Path]) -> None:
+    charter = town.root / "charter.json"
+    write_json(charter, CHARTER)
+    assert town.stint("centre", "run", str(charter), "--until", "charter")["state"] == "done"
+    assert addressed_charters(town.root / "A") == runs_at(town.root / "A") == ["lines-1"]
+    assert not ready(town.root / "A", "lines-1")  # nothing to do before the custodian decided
+    for site, cases in {"A": 2, "B": 3}.items():
+        cohort(SiteFolder(town.root / site).cohort("lines").path, cases)
+        assert "What would leave this site" in town.run(site, "decide", "lines-1").output
+        town.run(site, "decide", "lines-1", "--accept", "--cohort", "lines", "--by", "Dr. Weber")
+        assert ready(town.root / site, "lines-1")
+        assert not ready(town.root / site, "lines-1", "rounds")  # what is to be done is an earlier task's business
+        assert addressed_charters(town.root / site) == []
+        assert town.stint(site, "take-part", "lines-1", "--until", "answers")["state"] == "done"
+    states = []
+    for _ in range(12):
+        states = [town.stint("centre", "run", "--resume", "lines-1")]
+        states += [town.stint(site, "take-part", "lines-1") for site in "AB"]
+        if all(found["state"] == "finished" for found in states):
+            break
+    assert {found["sentence"] for found in states} == {"Finished: 2 rounds with all 2 sites (A, B)."}
+    report = Path(town.run("centre", "report", "lines-1").stdout.strip().splitlines()[-1])
+    assert "Finished: 2 rounds" in report.read_text()
+    assert ready(town.root / "A", "lines-1")  # an ended run wakes up whoever still waits for it
+    assert "Dr. Weber" not in json.dumps(read_json(report.with_name("summary.json")))
+
+
+@pytest.mark.usefixtures("lines")
+def test_a_refusal_is_a_sentence_and_an_aborted_run_is_exit_code_1(town: Town) -> None:
+    write_json(town.root / "charter.json", CHARTER)
+    town.run("centre", "run", str(town.root / "charter.json"))
+    with pytest.raises(KonsilError, match="not complete; expected a reason and who decided"):
+        town.run("A", "decide", "lines-1", "--refuse", "no vote yet")
+    for site in "AB":
+        town.run(site, "decide", "lines-1", "--refuse", "no vote yet", "--by", "Dr. Weber")
+        assert town.stint(site, "take-part", "lines-1")["state"] == "finished"
+    ending = town.stint("centre", "run", "--resume", "lines-1", code=1)
+    assert ending["sentence"] == "Too few sites accepted the charter: 0 of at least 2 sites"
+
+
+@pytest.mark.parametrize(
+    ("who", "words", "why"),
+    [
+        ("centre", ["run"], "either CHARTER.json or --resume RUN"),
+        ("centre", ["run", "--resume", "nothing-1"], "There is no run nothing-1 here"),
+        ("centre", ["run", "nowhere.json"], "nowhere.json is not there"),
+        ("A", ["run", "--resume", "lines-1"], "There is no run lines-1 here"),
+        ("centre", ["take-part", "lines-1"], "This home is the centre's; expected a site's"),
+        ("A", ["decide", "lines-1", "--accept"], r"a frozen cohort \(--cohort\) and who decided"),
+        ("A", ["decide", "lines-1"], "No charter of lines-1 has arrived"),
+        ("A", ["take-part", "../lines"], "expected 3 to 41"),
+        ("A", ["report", "lines-1"], "The charter of lines-1 has not arrived"),
+    ],
+)
+def test_bad_input_is_a_sentence(town: Town, who: str, words: list[str], why: str) -> None:
+    with pytest.raises(KonsilError, match=why):
+        town.run(who, *words)
+
+
+@pytest.mark.usefixtures("lines")
+def test_simulate_runs_a_whole_federation_and_goes_on_where_it_stopped(
+    tmp_path: Path, cohort: Callable[[Path, int], Path]
+) -> None:
+    write_json(tmp_path / "charter.json", CHARTER)
+    places = [f"--cohort={site}={cohort(tmp_path / site, cases)}" for site, cases in {"A": 2, "B": 3}.items()]
+    words = ["simulate", str(tmp_path / "charter.json"), *places, "--out", str(tmp_path / "out")]
+    made = CliRunner().invoke(assemble(), [*words, "--result", str(tmp_path / "result.json")])
+    assert made.exit_code == 0, made.output
+    assert "A alone" in made.output
+    result = read_json(tmp_path / "result.json")
+    assert (result["state"], result["round"]) == ("finished", 2)
+    assert set(result["dice"]["local"]) == set(result["dice"]["federated"]) == {"A", "B"}
+    models = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("line.npz")}
+    assert len(models) == 3
+    assert CliRunner().invoke(assemble(), words).exit_code == 0
+    assert models == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("line.npz")}
+
+
+@pytest.mark.parametrize("places", [["A"], ["A=x", "A=y"], ["=x"], ["A=x"]])
+def test_cohorts_that_do_not_fit_the_charter_are_refused(tmp_path: Path, places: list[str]) -> None:
+    write_json(tmp_path / "charter.json", CHARTER)
+    words = [f"--cohort={place}" for place in places]
+    made = CliRunner().invoke(
+        assemble(), ["simulate", str(tmp_path / "charter.json"), *words, "--out", str(tmp_path / "out")]
+    )
+    assert isinstance(made.exception, KonsilError)
+    assert not (tmp_path / "out").exists()
