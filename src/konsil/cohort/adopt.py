@@ -28,6 +28,7 @@ from konsil.cohort.splits import DEFAULT_FRACTIONS, SPLITS, UNLABELLED, check_fr
 from konsil.errors import BadInput
 from konsil.files import replacing, sha256_of
 from konsil.provenance import versions
+from konsil.types import Json
 
 GRID_TOLERANCE_MM = 1e-3
 """Affines of one grid may differ by rounding in the header (float32 quaternions), not by a fraction of a voxel."""
@@ -80,24 +81,25 @@ def adopt(
     )
     with folder_for(root) as folder:
         cases = [place_case(pair, folder, splits, link=link) for pair in pairs]
+    content: Json = {
+        "name": name,
+        "channels": list(channels),
+        "labels": dict(labels),
+        "seed": seed,
+        "fractions": tuple(fractions),
+        "cases": cases,
+    }
+    return keep(assemble(content, root))
+
+
+def assemble(content: Json, root: Path) -> FrozenCohort:
+    """Check the rules of docs/formats/cohort.md; `BadInput` names the one that is broken."""
     try:
-        frozen = FrozenCohort(
-            name=name,
-            origin="adopted",
-            channels=list(channels),
-            labels=dict(labels),
-            seed=seed,
-            fractions=(fractions[0], fractions[1], fractions[2]),
-            cases=cases,
-            sign_off=None,
-            software=versions(),
-            root=root,
-        )
+        return FrozenCohort(**content, origin="adopted", sign_off=None, software=versions(), root=root)
     except ValidationError as error:
         raise BadInput(
             "these pairs cannot be a cohort", expected="docs/formats/cohort.md", got=broken_rule(error)
         ) from error
-    return keep(frozen)
 
 
 @contextmanager
