@@ -1,0 +1,97 @@
+"""One real Airflow instance of ours: up, used over REST, asked without a login, down without a trace."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+import requests
+
+from konsil.errors import BadInput, Refused
+from konsil.sdk.airflow import AirflowClient
+from konsil.stack import supervisor
+from konsil.stack.accounts import passwords
+from konsil.stack.places import Place, Plan, make_plan
+from konsil.stack.processes import find
+
+pytestmark = pytest.mark.e2e
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running site and its staff's account."""
+
+    plan: Plan
+    place: Place
+    client: AirflowClient
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    plan = make_plan(tmp_path_factory.mktemp("stack"), ["A", "B"])
+    try:
+        supervisor.up(plan, say=lambda text: None, only=["A"])
+        (place,) = plan.only(["A"])
+        yield Site(plan, place, AirflowClient(place.url, "staff", passwords(place)["staff"]))
+    finally:
+        supervisor.down(plan, say=lambda text: None)
+        assert supervisor.leftovers(plan) == []
+
+
+def test_everything_of_the_site_runs_and_nothing_else(site: Site) -> None:
+    alive = {name for name, works in supervisor.running(site.plan).items() if works}
+    assert alive == {"bucket", "A.api-server", "A.scheduler", "A.dag-processor", "A.triggerer"}
+    sentences = {state.place.name: state.sentence for state in supervisor.states(site.plan)}
+    assert sentences == {"centre": "stopped", "A": "healthy", "B": "stopped"}
+
+
+def test_a_second_up_finds_what_runs(site: Site) -> None:
+    names = [name for name, works in supervisor.running(site.plan).items() if works]
+    before = [find(name, site.plan.folder) for name in names]
+    supervisor.up(site.plan, say=lambda text: None, only=["A"])
+    assert [find(name, site.plan.folder) for name in names] == before
+
+
+@pytest.mark.parametrize("path", ["quality", "federation", "quality/ms/cohort.html", "federation/run-1/report.html"])
+def test_no_report_without_a_login(site: Site, path: str) -> None:
+    assert requests.get(f"{site.place.url}/konsil/{path}", timeout=30).status_code == 401
+
+
+def test_staff_see_the_list_of_cohorts(site: Site) -> None:
+    login = {"username": "staff", "password": passwords(site.place)["staff"]}
+    token = requests.post(f"{site.place.url}/auth/token", json=login, timeout=30).json()["access_token"]
+    header = {"Authorization": f"Bearer {token}"}
+    answer = requests.get(f"{site.place.url}/konsil/quality", headers=header, timeout=30)
+    assert answer.status_code == 200
+    assert "No cohort has a report yet" in answer.text
+
+
+def test_a_wrong_password_is_a_sentence(site: Site) -> None:
+    with pytest.raises(Refused, match="password of staff"):
+        AirflowClient(site.place.url, "staff", "guess").runs("prepare_cohort")
+
+
+def test_the_form_refuses_a_name_that_is_none(site: Site) -> None:
+    with pytest.raises(BadInput, match="cohort"):
+        site.client.trigger("prepare_cohort", {"cohort": "No Name"})
+
+
+def test_an_empty_inbox_ends_in_a_sentence_in_the_log(site: Site) -> None:
+    (site.place.home / "inbox").mkdir(parents=True, exist_ok=True)
+    run = site.client.trigger("prepare_cohort", {"cohort": "ms-1"})
+    deadline = time.monotonic() + 120
+    while (scan := state_of(site, run, "scan")) not in ("up_for_retry", "failed"):
+        assert time.monotonic() < deadline, f"scan is still {scan}"
+        time.sleep(0.5)
+    log = "\n".join(site.client.log("prepare_cohort", run, "scan"))
+    assert f"KONSIL_HOME={site.place.home}" in log
+    assert f"konsil.cli scan {site.place.home / 'inbox'} --cohort ms-1" in log
+    assert "konsil: " in log
+    assert "Traceback" not in log.split("Task failed")[0]
+
+
+def state_of(site: Site, run: str, task_id: str) -> str | None:
+    """State of one task of *Prepare cohort*."""
+    return next(task.state for task in site.client.tasks("prepare_cohort", run) if task.task_id == task_id)
