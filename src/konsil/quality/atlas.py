@@ -29,6 +29,7 @@ SCALP_VALUE, SKULL_VALUE = 320.0, 15.0  # beside white matter at 255
 SKULL_MM, SCALP_MM, RIM_MM = 8.0, 15.0, 22.0  # distance from the brain at which each ends
 FACE_BELOW_MM = -25.0  # below this height (MNI z) face and neck differ too much between people
 BRAIN_TOP_MM = 75.0  # the middle of the brain lies about this far below the top of the head
+LEAST_INFORMATION = 0.05  # nats: heads reach 0.4 and more, noise stays near 0
 SEED = 7
 
 
@@ -103,6 +104,8 @@ def place_atlas(image: Volume) -> Placement:
         information, affine = align(affine, target, step_mm=1.5, share=0.30)
     except RuntimeError as error:
         raise BadInput("no brain was found in the image", expected="a T1w or FLAIR of a head") from error
+    if information < LEAST_INFORMATION:
+        raise BadInput("no brain was found in the image", expected="a T1w or FLAIR of a head")
     return Placement(ras_matrix(affine), information)
 
 

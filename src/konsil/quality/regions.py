@@ -2,8 +2,8 @@
 
 The atlas says where a tissue should lie, the image's own brightness says where it does. On T1w and on FLAIR alike fluid
 is the dark class within the brain: a threshold between the two (Otsu 1979) sorts them. Fluid is only taken deep inside
-(lateral ventricles), where no skull or vessel is mixed in. Air is what lies well outside the head, at the height of the
-brain, where neither neck nor shoulders fold in.
+(lateral ventricles), where no skull or vessel is mixed in. Air is what lies well away from the upper half of the brain,
+where there is neither face nor neck.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from konsil.quality.atlas import Placement, lay, tissues
 
 MATTER, FLUID = 0.8, 0.5  # least share in the atlas
 CENTRAL_MM = 15.0  # depth below the surface of the brain from which fluid is taken
-AIR_MM = 12.0  # distance from the head from which air is taken
+AIR_MM = 28.0  # distance from the brain from which air is taken: skull and scalp are 15 to 20 mm thick
 
 Mask = npt.NDArray[np.bool_]
 
@@ -75,23 +75,17 @@ def depth_mm(mask: Mask, image: Volume) -> npt.NDArray[np.float32]:
 
 
 def find_air(image: Volume, brain: Mask) -> Mask:
-    """Voxels at least AIR_MM outside the head and not below the brain; found on a 4 mm grid.
+    """Voxels at least AIR_MM from the brain, in its upper half; grown on a 4 mm grid.
 
-    The head is everything brighter than a tenth of the brain's median, closed and filled, with the brain mask added.
+    Distance is asked of the brain mask and not of the head's brightness, because a strong ghost is bright as well.
     """
     if not brain.any():
         return np.zeros(brain.shape, bool)
     original = as_itk(image)
     small = coarsened(original, 4.0)
-    head = sitk.Cast(small > 0.25 * float(np.median(image.data[brain])), sitk.sitkUInt8)
     inside = sitk.Resample(as_itk(Volume(brain, image.affine)), small, sitk.Transform(), sitk.sitkLinear, 0.0) > 0.3
-    spacing = small.GetSpacing()
-    largest = sitk.RelabelComponent(sitk.ConnectedComponent(head | sitk.Cast(inside, sitk.sitkUInt8))) == 1
-    closed = sitk.BinaryMorphologicalClosing(sitk.ConstantPad(largest, [4] * 3, [4] * 3), [3] * 3)
-    filled = sitk.BinaryFillhole(closed)
-    grown = sitk.BinaryDilate(filled, [max(1, round(AIR_MM / size)) for size in spacing])
-    near = from_itk(sitk.Resample(grown, original, sitk.Transform(), sitk.sitkNearestNeighbor)).data > 0
-    air = ~near
-    lowest = np.flatnonzero(brain.any(axis=(0, 1)))[0]
-    air[:, :, :lowest] = False
+    grown = sitk.BinaryDilate(inside, [max(1, round(AIR_MM / size)) for size in small.GetSpacing()])
+    air = from_itk(sitk.Resample(grown, original, sitk.Transform(), sitk.sitkNearestNeighbor)).data == 0
+    heights = np.flatnonzero(brain.any(axis=(0, 1)))
+    air[:, :, : int(heights.mean())] = False
     return np.asarray(air)

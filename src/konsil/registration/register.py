@@ -67,6 +67,7 @@ def sources_of(cohort: CohortFolder, case: Case) -> dict[str, Any]:
     for suffix in SUFFIXES:
         if not cohort.raw(case, suffix).is_file():
             raise Missing(f"the case has no {suffix}", expected="both T1w and FLAIR of the same session")
+    for suffix in SUFFIXES:
         for path, verb in ((cohort.oriented(case, suffix), "orient"), (cohort.brain_mask(case, suffix), "mask")):
             if not path.is_file():
                 raise Missing(f"{path.name} is not there", hint=f"Run first: konsil {verb} COHORT")

@@ -1,0 +1,203 @@
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from konsil.cohort.cases import Case
+from konsil.cohort.folder import CohortFolder, SiteFolder
+from konsil.cohort.volume import Volume
+from konsil.errors import Missing
+from konsil.files import sha256_of
+from konsil.quality.cohort_page import Row, summary, unusual, z_scores
+from konsil.quality.facts import count_lesions, number_text
+from konsil.quality.pages import render
+from konsil.quality.panels import captions, fullest
+from konsil.quality.pictures import outline_address
+from konsil.quality.planes import bounding_box, cut, plane_at, tile
+from konsil.quality.report import report
+
+GOOD, GHOSTED = Case("good", "1"), Case("ghosted", "1")
+OBLIQUE = np.array([[2.0, 0, 0, -20], [0, 1.9, -0.3, -30], [0, 0.6, 0.95, -30], [0, 0, 0, 1]])
+
+
+@pytest.fixture(scope="module")
+def pages(prepared: CohortFolder) -> CohortFolder:
+    assert report(prepared).exit_code == 0
+    return prepared
+
+
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_page_of_a_case_begins_with_verdict_and_reasons(pages: CohortFolder) -> None:
+    page = text_of(pages.report(GHOSTED))
+    body = page[page.index("<main>") :]
+    assert body.index('badge fail">fail') < body.index("Structure in the air of T1w is") < body.index("<img")
+    assert "Every measure lies within its limits." in text_of(pages.report(GOOD))
+
+
+def test_every_panel_and_measure_is_there(pages: CohortFolder) -> None:
+    page = text_of(pages.report(GOOD))
+    for text in captions().values():
+        assert f"<h2>{text['title']}</h2>" in page
+    for title in ("Signal to noise in parenchyma", "Brain outside the picture", "Similarity of the two brain volumes"):
+        assert title in page
+    assert "Research use only, not a medical device." in page
+
+
+def test_pages_load_nothing_and_stay_small(pages: CohortFolder) -> None:
+    for path in (pages.report(GOOD), pages.reports / "cohort.html"):
+        page = text_of(path)
+        addresses = re.findall(r'(?:src|href|srcset|action)="([^"]*)"', page) + re.findall(r"url\(([^)]*)\)", page)
+        assert all(a.startswith(("data:image/", "sub-", "cohort.html")) for a in addresses)
+        assert "<script" not in page
+        assert "default-src 'none'" in page
+        assert path.stat().st_size < 3_000_000
+
+
+def test_the_same_input_gives_the_same_bytes(pages: CohortFolder) -> None:
+    paths = [pages.report(GOOD), pages.reports / "cohort.html"]
+    before = [sha256_of(path) for path in paths]
+    for path in paths:
+        path.unlink()
+    report(pages)
+    assert [sha256_of(path) for path in paths] == before
+
+
+def test_a_page_is_kept_until_its_files_change(pages: CohortFolder) -> None:
+    path = pages.report(GOOD)
+    made = path.stat().st_mtime_ns
+    report(pages)
+    assert path.stat().st_mtime_ns == made
+    lesions = pages.lesions(GOOD)
+    content = lesions.read_bytes()
+    lesions.unlink()
+    report(pages)
+    assert "none drawn" in text_of(path)
+    lesions.write_bytes(content)
+    report(pages)
+    assert "none drawn" not in text_of(path)
+
+
+def test_the_cohort_shows_the_worst_first_and_links_and_hashes_every_case(pages: CohortFolder) -> None:
+    page = text_of(pages.reports / "cohort.html")
+    assert "2 cases: 1 pass, 1 fail; none was set aside." in page
+    assert page.index('href="sub-ghosted_ses-1.html"') < page.index('href="sub-good_ses-1.html"')
+    for case in (GOOD, GHOSTED):
+        assert sha256_of(pages.report(case)) in page
+
+
+def test_a_case_set_aside_appears_with_its_sentence(pages: CohortFolder) -> None:
+    gone = Case("gone", "1")
+    pages.set_aside(gone, "convert", "the T1w series has a <missing> slice.")
+    report(pages)
+    page = text_of(pages.reports / "cohort.html")
+    pages.take_back(gone)
+    assert "sub-gone_ses-1" in page
+    assert "a &lt;missing&gt; slice." in page
+    assert "1 was set aside" in page
+
+
+def test_a_cohort_without_cases_names_the_steps_to_run(tmp_path: Path) -> None:
+    with pytest.raises(Missing, match="has no cases.*konsil scan"):
+        report(SiteFolder(tmp_path).cohort("none"))
+
+
+def test_templates_escape_what_they_are_given() -> None:
+    page = render(
+        "cohort.html.j2", mark="", cohort="<b>x</b>", sentence="<i>", rows=[], unusual=[], strips=[], aside={},
+        width=1, height=1, limits=None,
+    )  # fmt: skip
+    assert "<b>x" not in page
+    assert "&lt;b&gt;x" in page
+
+
+def test_axial_pictures_show_the_patients_right_on_the_left_and_the_nose_at_the_top() -> None:
+    data = np.zeros((10, 12, 8), np.float32)
+    data[8, 10, 4] = 1  # right front
+    volume = Volume(data, np.eye(4))
+    box = bounding_box(np.ones(data.shape, bool), np.zeros(3))
+    row, column = np.unravel_index(cut(volume, plane_at(volume, "axial", 4, box, 1.0)).argmax(), (12, 10))
+    assert (row, column) == (1, 1)
+    sagittal = cut(volume, plane_at(volume, "sagittal", 8, box, 1.0))
+    assert np.unravel_index(sagittal.argmax(), sagittal.shape) == (3, 1)
+
+
+def test_two_images_cut_by_one_plane_lie_on_each_other() -> None:
+    """The same function of world space, sampled on two grids, must give the same picture."""
+
+    def sampled(affine: np.ndarray, shape: tuple[int, int, int]) -> Volume:
+        points = np.moveaxis(np.indices(shape), 0, -1) @ affine[:3, :3].T + affine[:3, 3]
+        return Volume((points @ [1.0, 2.0, 3.0]).astype(np.float32), affine)
+
+    grid, other = sampled(np.diag([1.0, 1, 1, 1]), (10, 10, 10)), sampled(OBLIQUE, (30, 40, 40))
+    box = bounding_box(np.ones((10, 10, 10), bool), np.zeros(3))
+    plane = plane_at(grid, "coronal", 5, box, 0.5)
+    np.testing.assert_allclose(cut(grid, plane), cut(other, plane), atol=1e-3)
+
+
+def test_thick_slices_are_shown_in_true_proportion() -> None:
+    volume = Volume(np.ones((10, 10, 5), np.float32), np.diag([1.0, 1, 4, 1]))
+    plane = plane_at(volume, "coronal", 5, bounding_box(np.ones((10, 10, 5), bool), np.zeros(3)), 1.0)
+    assert (plane.width, plane.height) == (10, 17)
+
+
+def test_tiles_fill_rows_and_leave_a_gap() -> None:
+    sheet = tile([np.full((2, 3), float(n)) for n in (1, 2, 3)], columns=2, gap=1)
+    np.testing.assert_array_equal(sheet[:2], [[1, 1, 1, 0, 2, 2, 2]] * 2)
+    np.testing.assert_array_equal(sheet[3:], [[3, 3, 3, 0, 0, 0, 0]] * 2)
+
+
+def test_an_empty_mask_has_no_outline() -> None:
+    assert outline_address(np.zeros((5, 5)), "#ffffff") == ""
+    assert outline_address(np.ones((5, 5)), "#ffffff").startswith("data:image/png;base64,")
+
+
+def test_the_fullest_slices_keep_their_distance() -> None:
+    data = np.zeros((5, 5, 20))
+    for index, voxels in ((3, 9), (4, 8), (10, 4), (18, 1)):
+        data.reshape(25, 20)[:voxels, index] = 1
+    assert fullest(Volume(data, np.eye(4)), 5.0) == [18, 10, 3]
+
+
+def test_lesions_that_touch_by_a_corner_are_one() -> None:
+    data = np.zeros((6, 6, 6))
+    data[1, 1, 1] = data[2, 2, 2] = data[5, 5, 5] = 1
+    assert count_lesions(Volume(data, np.diag([10.0, 10, 10, 1]))) == (2, pytest.approx(3.0))
+
+
+def row_with(case: str, value: float | None, verdict: str = "pass") -> Row:
+    line = {"title": "Volume of the brain mask", "image": "T1w", "value": value, "better": "within", "unit": "mL"}
+    return Row(case, verdict, (), {"t1w_brain_ml": {**line, "verdict": "pass"}}, {}, f"{case}.html", "", "")
+
+
+def test_a_case_unlike_the_others_of_its_cohort_is_named() -> None:
+    rows = [row_with(f"sub-{n}_ses-1", 1400 + 10 * n) for n in range(9)]
+    assert unusual(rows) == []
+    found = unusual([*rows, row_with("sub-x_ses-1", 900.0), row_with("sub-y_ses-1", None)])
+    assert [case for case, _, _ in found] == ["sub-x_ses-1"]
+    assert unusual([*rows[:3], row_with("sub-x_ses-1", 900.0)]) == [], "four cases are no reference"
+
+
+def test_modified_z_scores_by_hand() -> None:
+    assert z_scores([1, 2, 3, 4, 5]) == pytest.approx([-1.349, -0.6745, 0, 0.6745, 1.349])
+    assert z_scores([2, 2, 2, 9]) == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "aside", "sentence"),
+    [
+        ([], 2, "No case came through; 2 were set aside."),
+        ([row_with("a", 1.0)], 0, "1 case: 1 pass; none was set aside."),
+        ([row_with("a", 1.0, "warn"), row_with("b", 1.0, "fail")], 1, "2 cases: 1 warn, 1 fail; 1 was set aside."),
+    ],
+)
+def test_the_summary_is_one_sentence(rows: list[Row], aside: int, sentence: str) -> None:
+    assert summary(rows, aside) == sentence
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.01234, "0.0123"), (4.5678, "4.57"), (1771.9, "1772"), (0, "0")])
+def test_numbers_have_no_powers_of_ten(value: float, text: str) -> None:
+    assert number_text(value) == text
