@@ -362,7 +362,7 @@ def test_a_site_compares_evaluates_and_stores() -> None:
 
 def test_a_site_that_slept_through_the_end_still_stores_the_model() -> None:
     notes = say(ended("BC"), Kind.final, "centre", 180, outcome="released", sentence="Finished.")
-    assert site(notes, prepared=True) == StoreModel()
+    assert site(notes) == StoreModel()  # without preparing a cohort that nobody needs any more
 
 
 def test_an_announced_abort_reaches_everybody() -> None:

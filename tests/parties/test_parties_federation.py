@@ -216,6 +216,32 @@ def test_a_poisoned_local_model_is_not_passed_on(make_world: Callable[..., Any])
     assert sorted(world.summary()["dice"]["local"]) == ["A", "C"]
 
 
+def test_a_site_without_scores_is_named_and_the_model_is_released(make_world: Callable[..., Any]) -> None:
+    world = make_world(compare_with_local=False)
+    world.work_until(lambda: world.newest() == 3)
+    world.work("centre", "A", "C")
+    world.pass_time(3 * DAY)
+    world.work("centre", "A", "C")
+    assert world.summary()["without_scores"] == ["B"]
+    assert sorted(world.summary()["dice"]["federated"]) == ["A", "C"]
+    assert "No scores came from B." in world.page()
+    world.work()
+    assert (world.home("B") / "models" / "lines-1").is_dir()
+
+
+@pytest.mark.parametrize("score", [1.5, -1, "high", True])
+def test_an_evaluation_with_impossible_scores_is_refused_and_named(make_world: Callable[..., Any], score: Any) -> None:
+    world = make_world(compare_with_local=False)
+    world.work_until(lambda: world.newest() == 3)
+    table = {"lesion": score}
+    case = dict.fromkeys(("dice", "sensitivity", "precision", "reference_ml", "predicted_ml"), table)
+    content = {"federated": {"test": [case]}, "local": {}}
+    world.mailbox("B").post_json(Slot(Kind.evaluation, "B", 3), content, recipients=["centre"])
+    world.work()
+    assert world.summary()["without_scores"] == ["B"]
+    assert "An evaluation is not usable" in world.page()
+
+
 def test_below_the_quorum_everybody_hears_why_the_run_ends(make_world: Callable[..., Any]) -> None:
     world = make_world(quorum={"sites": 3})
     world.work_until(lambda: world.newest() == 1)

@@ -43,7 +43,8 @@ def _joining(holdings: Holdings, charter: Charter) -> Step | None:
     recipe = holdings.note(Kind.recipe)
     if recipe is None:
         return Wait(Phase.RECIPE, "for the recipe") if holdings.mine(Kind.fingerprint) else SendFingerprint()
-    return _left_behind(holdings) or (None if holdings.prepared else Prepare())
+    is_over = holdings.note(Kind.final) is not None  # a site that slept through it all only stores the model
+    return _left_behind(holdings) or (None if holdings.prepared or is_over else Prepare())
 
 
 def _left_behind(holdings: Holdings) -> Finish | None:

@@ -5,6 +5,7 @@
     rounds[]                       per site: cases, steps, metrics, work_s (training), turnaround_s (from the global
                                    model to the update), waited_s (from the update to the next global model)
     evaluation.<site>              figures on that site's test patients: federated, local.<trained at>
+    without_scores                 sites of the run whose evaluation is not there (or cannot be read from here)
     dice                           means: federated.<site>, local.<trained at>.<tested at>
 
 What sites wrote is checked before it is counted; a score that is no number between 0 and 1 makes its message unusable.
@@ -51,6 +52,7 @@ def summarise(mailbox: Mailbox, charter: Charter, *, outcome: str = "running", w
         "participation": {site: _part(part, members(holdings, charter).get(site)) for site, part in parts.items()},
         "rounds": [_round(holdings, number) for number in range(1, done + 1)],
         "evaluation": evaluation,
+        "without_scores": [site for site in members(holdings, charter) if site not in evaluation],
         "dice": dice_table(evaluation),
         "refused": refused,
         "software": _software(letters, charter),
@@ -140,7 +142,7 @@ def _case(number: int, content: Json) -> CaseMetrics:
 def _is_score(value: Any, key: str) -> bool:
     if value is None:
         return key in MEASURES
-    return isinstance(value, int | float) and 0 <= value <= (1 if key in MEASURES else float("inf"))
+    return type(value) in (int, float) and 0 <= value <= (1 if key in MEASURES else float("inf"))
 
 
 def dice_table(evaluation: Mapping[str, Json]) -> Json:
