@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -103,6 +104,7 @@ QUESTION = {
     "subject": "Sign off",
     "body": None,
     "options": ["Approve", "Reject"],
+    "created_at": "2026-01-01T10:00:00.123456Z",
     "params": {"exclude": {"value": None, "schema": {}}, "comment": {"value": "none", "schema": {}}},
 }
 HITL = "GET /api/v2/dags/~/dagRuns/~/hitlDetails?response_received=false&limit=1000"
@@ -118,6 +120,19 @@ def test_an_answer_holds_every_field_of_the_form(airflow: Airflow, client: Airfl
         "chosen_options": ["Approve"],
         "params_input": {"exclude": "sub-1_ses-1: motion", "comment": "none"},
     }
+
+
+def test_a_fresh_question_is_let_settle_and_an_old_one_is_not(
+    airflow: Airflow, client: AirflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("konsil.sdk.airflow.time.sleep", pauses.append)
+    fresh = {**QUESTION, "created_at": datetime.now(UTC).isoformat()}
+    airflow.answers |= {HITL: (200, {"hitl_details": [QUESTION, fresh]}), PATCH: (200, {})}
+    for question in client.questions():
+        client.answer(question, "Approve")
+    assert pauses[0] == 0
+    assert 3 < pauses[1] <= client.settle_s
 
 
 def test_a_field_the_form_does_not_have_is_refused_before_anything_is_sent(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -28,10 +29,13 @@ ENDED = ("success", "failed")
 class AirflowClient:
     """One account at one Airflow instance."""
 
-    def __init__(self, url: str, username: str, password: str, *, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self, url: str, username: str, password: str, *, timeout_s: float = 30.0, settle_s: float = 5.0
+    ) -> None:
         self.url = url.rstrip("/")
         self.username = username
         self.timeout_s = timeout_s
+        self.settle_s = settle_s
         self._password = password
         self._token = ""
 
@@ -87,10 +91,16 @@ class AirflowClient:
         return [Question.read(content) for content in self.call("GET", path)["hitl_details"]]
 
     def answer(self, question: Question, option: str, fields: Mapping[str, Any] | None = None) -> None:
-        """Answer a question; fields that are not named keep what the form proposes. Answers are final."""
+        """Answer a question; fields that are not named keep what the form proposes. Answers are final.
+
+        A question younger than `settle_s` is let grow that old: Airflow 3.3 fails a task that is answered before the
+        scheduler has heard that it waits (upstream issue 71580), and then asks again.
+        """
         unknown = sorted(set(fields or {}) - set(question.fields))
         if unknown:
             raise BadInput("the question has no such field", expected=", ".join(question.fields), got=unknown[0])
+        age_s = (datetime.now(UTC) - question.asked).total_seconds()
+        time.sleep(min(max(self.settle_s - age_s, 0.0), self.settle_s))
         content = {"chosen_options": [option], "params_input": {**question.fields, **(fields or {})}}
         self.call("PATCH", f"{question.path}/hitlDetails", content)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -39,6 +40,7 @@ class Question:
     body: str
     options: tuple[str, ...]
     fields: dict[str, Any]
+    asked: datetime
 
     @classmethod
     def read(cls, content: Json) -> Question:
@@ -55,6 +57,7 @@ class Question:
             content.get("body") or "",
             tuple(content["options"]),
             fields,
+            datetime.fromisoformat(content["created_at"]),
         )
 
     @property
