@@ -100,6 +100,13 @@ def test_a_dag_that_waits_has_a_default_for_every_field(bag: Any) -> None:
                 dag.params.get_param(key).resolve()
 
 
+def test_waits_ask_only_what_the_triggerer_can_answer(bag: Any) -> None:
+    """It serves one XCom by its map index, and hangs on a list of all of them."""
+    waits = [task for dag in bag.dags.values() for task in dag.tasks if task.start_from_trigger]
+    for task in waits:
+        assert "xcom_pull" not in task.run_name or "map_indexes=-1" in task.run_name
+
+
 def test_a_site_opens_its_part_by_an_asset_alone(bag: Any) -> None:
     dag = bag.dags["join_federation"]
     assert [asset.name for asset in dag.timetable.asset_condition.objects] == ["konsil_charters"]
