@@ -43,11 +43,18 @@ def test_a_brain_that_leaves_the_picture_is_noticed(prepared: CohortFolder, pati
     assert cut.max() == pytest.approx(40, abs=6)
 
 
-def test_an_image_of_nothing_is_refused() -> None:
-    empty = np.zeros((40, 40, 40), np.float32)
-    empty[0, 0, 0] = 1e-3
-    with pytest.raises(BadInput, match="no (head|brain) was found"):
-        place_atlas(Volume(empty, np.diag([4.0, 4, 4, 1])))
+def one_bright_voxel() -> np.ndarray:
+    data = np.zeros((40, 40, 40), np.float32)
+    data[0, 0, 0] = 1
+    return data
+
+
+@pytest.mark.parametrize(
+    "data", [one_bright_voxel(), np.random.default_rng(0).normal(100, 10, (50, 55, 50)).astype(np.float32)]
+)
+def test_an_image_without_a_head_is_refused(data: np.ndarray) -> None:
+    with pytest.raises(BadInput, match=r"no (head|brain) was found"):
+        place_atlas(Volume(data, np.diag([4.0, 4, 4, 1])))
 
 
 @pytest.mark.realdata

@@ -101,7 +101,7 @@ def test_a_case_set_aside_appears_with_its_sentence(pages: CohortFolder) -> None
 
 
 def test_a_cohort_without_cases_names_the_steps_to_run(tmp_path: Path) -> None:
-    with pytest.raises(Missing, match="has no cases.*konsil scan"):
+    with pytest.raises(Missing, match=r"has no cases.*konsil scan"):
         report(SiteFolder(tmp_path).cohort("none"))
 
 

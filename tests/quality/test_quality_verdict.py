@@ -103,7 +103,7 @@ def test_limits_that_cannot_be_used_are_refused_in_a_sentence(tmp_path: Path, te
 
 
 def test_an_unknown_set_of_limits_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(BadInput, match="paper, phantom-2mm, wide or a .toml file"):
+    with pytest.raises(BadInput, match=r"paper, phantom-2mm, wide or a \.toml file"):
         load_limits("papre")
 
 

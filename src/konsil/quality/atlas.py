@@ -29,6 +29,7 @@ SCALP_VALUE, SKULL_VALUE = 320.0, 15.0  # beside white matter at 255
 SKULL_MM, SCALP_MM, RIM_MM = 8.0, 15.0, 22.0  # distance from the brain at which each ends
 FACE_BELOW_MM = -25.0  # below this height (MNI z) face and neck differ too much between people
 BRAIN_TOP_MM = 75.0  # the middle of the brain lies about this far below the top of the head
+LEAST_HEAD_ML = 300.0  # of bright voxels: a child's brain alone has three times as much
 LEAST_INFORMATION = 0.05  # nats: heads reach 0.4 and more, noise stays near 0
 SEED = 7
 
@@ -114,7 +115,7 @@ def head_centre(image: Any) -> npt.NDArray[np.float64]:
     blurred = from_itk(sitk.SmoothingRecursiveGaussian(image, GRID_MM))
     bright = sitk.OtsuThreshold(as_itk(blurred), 0, 1)
     indices = np.argwhere(from_itk(bright).data)
-    if len(indices) == 0:
+    if len(indices) * blurred.voxel_ml < LEAST_HEAD_ML:
         raise BadInput("no head was found in the image", expected="a bright head on a dark background")
     points = indices @ blurred.affine[:3, :3].T + blurred.affine[:3, 3]
     top = np.percentile(points[:, 2], 99.9)
