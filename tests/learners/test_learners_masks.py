@@ -17,7 +17,7 @@ from konsil.files import read_json
 from konsil.learners import masks
 from konsil.learners.nnunet.predict import open_model, predict
 
-LEARNING = {"batches_per_epoch": 12, "validation_batches": 0}
+LEARNING = {"batches_per_epoch": 12, "validation_batches": 0, "tile_size": [20, 20, 20]}
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from torch import nn
 from konsil.errors import BadInput, Missing
 from konsil.files import read_json, replacing, sha256_of, write_json
 from konsil.learners.nnunet import network, tensors
-from konsil.learners.nnunet.recipe import check, configuration_of, settings_of
+from konsil.learners.nnunet.recipe import check, configuration_of, plans_for_prediction, settings_of
 from konsil.types import Json, Tensors
 
 WEIGHTS, RECIPE = "model.safetensors", "recipe.json"
@@ -35,8 +35,7 @@ def write(recipe: Json, trained: Tensors, folder: Path) -> None:
     tensors.write(built, trained)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RECIPE).unlink(missing_ok=True)
-    plans = {key: value for key, value in recipe["plans"].items() if key != "konsil"}
-    write_json(folder / "plans.json", plans)
+    write_json(folder / "plans.json", plans_for_prediction(recipe))
     write_json(folder / "dataset.json", recipe["dataset"])
     write_json(folder / "dataset_fingerprint.json", recipe["fingerprint"])
     with replacing(folder / "fold_all" / "checkpoint_final.pth") as part:

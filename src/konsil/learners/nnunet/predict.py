@@ -26,7 +26,7 @@ from konsil.errors import BadInput
 from konsil.evaluation.metrics import CaseMetrics, measure
 from konsil.files import replacing
 from konsil.learners.nnunet import environment, model_folder, network
-from konsil.learners.nnunet.recipe import configuration_of, settings_of
+from konsil.learners.nnunet.recipe import configuration_of, plans_for_prediction, settings_of
 from konsil.types import Json
 
 GRID_TOLERANCE = 1e-3  # mm, and direction cosines: rounding in a header, not a part of a voxel
@@ -103,7 +103,7 @@ def predictor(recipe: Json, trained: nn.Module) -> Any:
     if device.type == "cpu":
         torch.set_num_threads(settings.threads)
     axes = mirrored_axes(recipe)
-    plans: Any = PlansManager(recipe["plans"])
+    plans: Any = PlansManager(plans_for_prediction(recipe))
     with environment.at(Path(tempfile.gettempdir())):
         made = nnUNetPredictor(
             use_mirroring=axes is not None,

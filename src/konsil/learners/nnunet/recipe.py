@@ -15,6 +15,7 @@ that nnU-Net's own planner writes.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any, Literal
 
 from konsil.errors import BadMessage
@@ -98,6 +99,15 @@ def configuration_of(recipe: Json) -> str:
     """Name of the one configuration that is trained."""
     (name,) = recipe["plans"]["configurations"]
     return str(name)
+
+
+def plans_for_prediction(recipe: Json) -> Json:
+    """nnU-Net's plans as its predictor shall see them: the tile of the charter in place of the training patch."""
+    plans = deepcopy({key: value for key, value in recipe["plans"].items() if key != "konsil"})
+    tile = settings_of(recipe).tile_size
+    if tile is not None:
+        plans["configurations"][configuration_of(recipe)]["patch_size"] = list(tile)
+    return plans
 
 
 def settings_of(recipe: Json) -> NnUNetSettings:

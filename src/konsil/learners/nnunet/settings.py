@@ -65,10 +65,22 @@ class NnUNetSettings(Part):
     mirroring: bool = Field(
         default=True, description="Average over flips when predicting (only if trained with flips)."
     )
+    tile_size: tuple[Edge, Edge, Edge] | None = Field(
+        default=None, description="Voxels of a tile when predicting; None: the patch. Larger is faster on a CPU."
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(
         default=1, ge=1, le=64, description="Torch threads on a CPU; another number changes the last bits."
     )
+
+    @model_validator(mode="after")
+    def tile_can_be_halved(self) -> NnUNetSettings:
+        """A tile must pass the network's stages like a patch."""
+        if self.tile_size is not None:
+            step = 2 ** (len(self.network.features_per_stage) - 1) if self.network else 32
+            if any(edge % step for edge in self.tile_size):
+                raise ValueError(f"tile_size must be a multiple of {step}")
+        return self
 
 
 class Data(Part):
