@@ -15,7 +15,7 @@ from operators.triggers import CharterTrigger
 from operators.verify_charter import VerifyCharterOperator
 from operators.wait import WaitOperator
 
-# With its map index named, the triggerer can answer this too; without, it cannot (3.3.2) and the wait would never begin.
+# With the map index named, the triggerer can answer this too; without, the wait would never begin (Airflow 3.3.2).
 RUN = "{{ ti.xcom_pull(task_ids='verify_charter', map_indexes=-1)['run'] }}"
 CUSTODIANS = [{"id": name, "name": name} for name in ("custodian", "admin")]
 CHARTERS = Asset("konsil_charters", watchers=[AssetWatcher(name="inbox", trigger=CharterTrigger(poll_s=2.0))])
