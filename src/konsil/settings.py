@@ -24,5 +24,7 @@ class Settings(BaseSettings):
     threads: int = Field(default=1, ge=1, le=64, description="Threads of one numerical process.")
     poll_s: float = Field(default=1.0, gt=0, le=60, description="Longest pause between two looks into the store.")
     patience_s: float = Field(
-        default=30.0, ge=0, description="How long a stint waits warm for the next object before it gives its place back."
+        default=30.0,
+        ge=0,
+        description="How long a stint waits warm for the next object before it gives its place back.",
     )

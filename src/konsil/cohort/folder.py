@@ -134,6 +134,15 @@ class CohortFolder:
         """T1w on the oriented FLAIR grid."""
         return self._derived(case, "_space-FLAIR_desc-registered_T1w.nii.gz")
 
+    def brain(self, case: Case, suffix: str) -> Path:
+        """T1w or FLAIR on the oriented FLAIR grid, 0 outside the brain with a margin."""
+        return self._derived(case, f"_space-FLAIR_desc-brain_{suffix}.nii.gz")
+
+    def channels(self, case: Case) -> dict[str, Path]:
+        """What a learner can ask for, all on the oriented FLAIR grid: the whole head, or the brain alone."""
+        heads = {"T1w": self.registered(case), "FLAIR": self.oriented(case, "FLAIR")}
+        return heads | {f"{suffix}Brain": self.brain(case, suffix) for suffix in SUFFIXES}
+
     def transform(self, case: Case) -> Path:
         """ITK text transform that maps points of FLAIR to points of T1w, LPS mm."""
         return self._derived(case, "_from-T1w_to-FLAIR_mode-image_xfm.txt")

@@ -22,7 +22,6 @@ from konsil.provenance import versions
 
 log = logging.getLogger(__name__)
 
-CHANNELS = ("T1w", "FLAIR")
 LABELS = {BACKGROUND: 0, "lesion": 1}
 VERDICTS = ("pass", "warn", "fail")
 
@@ -41,14 +40,15 @@ def freeze(
     verdicts, excluded = choose(cohort, sign_off)
     subjects = {case.subject for case in verdicts if cohort.lesions(case).is_file()}
     splits = split_patients(subjects, seed=seed, fractions=fractions)
+    channels = common_channels(cohort, sorted(verdicts))
     frozen = FrozenCohort(
         name=cohort.name,
         origin="prepared",
-        channels=list(CHANNELS),
+        channels=channels,
         labels=LABELS,
         seed=seed,
         fractions=(fractions[0], fractions[1], fractions[2]),
-        cases=[freeze_case(cohort, case, verdicts[case], splits) for case in sorted(verdicts)],
+        cases=[freeze_case(cohort, case, verdicts[case], splits, channels) for case in sorted(verdicts)],
         excluded=excluded,
         sign_off=sign_off,
         software=versions(),
@@ -139,10 +139,18 @@ def judge(cohort: CohortFolder, case: Case, decision: Decision | None) -> tuple[
     return verdict, ""
 
 
-def freeze_case(cohort: CohortFolder, case: Case, verdict: str, splits: dict[str, str]) -> FrozenCase:
+def common_channels(cohort: CohortFolder, cases: Sequence[Case]) -> list[str]:
+    """The channels that every one of these cases has; T1w and FLAIR are always among them (see `why_not`)."""
+    names = cohort.channels(cases[0]) if cases else {}
+    return [name for name in names if all(cohort.channels(case)[name].is_file() for case in cases)]
+
+
+def freeze_case(
+    cohort: CohortFolder, case: Case, verdict: str, splits: dict[str, str], channels: Sequence[str]
+) -> FrozenCase:
     """Hash the files of one case and name them relative to the cohort."""
     label = cohort.lesions(case) if cohort.lesions(case).is_file() else None
-    images = {"T1w": cohort.registered(case), "FLAIR": cohort.oriented(case, "FLAIR")}
+    images = {name: cohort.channels(case)[name] for name in channels}
     files = [*images.values(), *([label] if label else []), cohort.qc(case)]
     return FrozenCase(
         case=str(case),

@@ -63,6 +63,7 @@ class DemoPlan:
         settings = {
             "network": network, "batches_per_epoch": self.batches_per_round, "validation_batches": 4,
             "learning_rate": 0.03, "momentum": 0.9, "augmentation": "none", "mirroring": False, "device": "cpu",
+            "tile_size": [64, 64, 64],
         }  # fmt: skip
         minutes = {f"{part}_s": 1800.0 for part in ("answer", "fingerprint", "prepare", "round", "baseline")}
         return {
@@ -71,6 +72,7 @@ class DemoPlan:
             "sites": self.sites,
             "rounds": self.rounds,
             "learner": {"name": "nnunet", "settings": settings},
+            "data": {"name": "ms", "channels": ["T1wBrain", "FLAIRBrain"], "labels": {"background": 0, "lesion": 1}},
             "compare_with_local": True,
             "seed": 1,
             "deadlines": minutes | {"evaluation_s": 1800.0},

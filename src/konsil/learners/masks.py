@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,15 +112,12 @@ def images_of(cohort: CohortFolder, channels: Sequence[str]) -> dict[Case, dict[
     """Images by case and channel: as adopted, or as `prepare_cohort` left them (FLAIR oriented, T1w registered)."""
     if cohort.frozen.is_file() and (frozen := read_frozen(cohort.frozen)).origin == "adopted":
         return {Case.parse(case.case): absolute(frozen, case.images) for case in frozen.cases}
-
-    def flair(case: Case) -> Path:
-        return cohort.oriented(case, "FLAIR")
-
-    places: dict[str, Callable[[Case], Path]] = {"T1w": cohort.registered, "FLAIR": flair}
-    unknown = [channel for channel in channels if channel not in places]
+    cases = cohort.cases()
+    known = cohort.channels(cases[0]) if cases else {}
+    unknown = [channel for channel in channels if cases and channel not in known]
     if unknown:
-        raise BadInput(f"the cohort {cohort.name} has no channel {unknown[0]}", expected=" and ".join(places))
-    return {case: {channel: places[channel](case) for channel in channels} for case in cohort.cases()}
+        raise BadInput(f"the cohort {cohort.name} has no channel {unknown[0]}", expected=", ".join(known))
+    return {case: {channel: cohort.channels(case)[channel] for channel in channels} for case in cases}
 
 
 def absolute(frozen: FrozenCohort, images: Mapping[str, str]) -> dict[str, Path]:

@@ -30,11 +30,15 @@ STEP = "register"
 LARGEST_ROTATION_DEG = 30.0  # a head in a coil cannot turn further between two series of one session
 LARGEST_TRANSLATION_MM = 60.0
 SMALLEST_OVERLAP = 0.80  # Dice of the two brain masks; right registrations reach 0.9 and more
+MARGIN_MM = 3.0  # around the brain mask in the brain-only images
 WORSE_BY = 0.01  # nats: below this a difference in mutual information is sampling
 
 
 def register(cohort: CohortFolder, cases: Sequence[str] | None = None, *, workers: int = 1) -> Outcome:
-    """Write transform, registered T1w and their sidecars for every case; what is done for the same input is skipped."""
+    """Write transform, registered T1w and brain-only images with their sidecars for every case.
+
+    What is done for the same input is skipped.
+    """
     return each_case(cohort, cases, STEP, register_case, workers=workers)
 
 
@@ -42,7 +46,8 @@ def register_case(cohort: CohortFolder, case: Case) -> None:
     """Register one case. Raises `Missing` if a step has to come first, `BadInput` if the result is not believable."""
     sources = sources_of(cohort, case)
     inputs = fingerprint(sources)
-    if is_current(cohort.registered(case), inputs) and cohort.transform(case).is_file():
+    made = [cohort.registered(case), *(cohort.brain(case, suffix) for suffix in SUFFIXES)]
+    if all(is_current(path, inputs) for path in made) and cohort.transform(case).is_file():
         return
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     flair, t1w = (read_volume(cohort.oriented(case, suffix), f"the oriented {suffix}") for suffix in ("FLAIR", "T1w"))
@@ -58,8 +63,13 @@ def register_case(cohort: CohortFolder, case: Case) -> None:
         sitk.WriteTransform(movement.transform, str(part))
     stamp(cohort.transform(case), STEP, sources, inputs, facts)
     raw = read_volume(cohort.raw(case, "T1w"), "the raw T1w")
-    write_volume(cohort.registered(case), onto(raw, flair, movement.transform))
-    stamp(cohort.registered(case), STEP, sources, inputs, facts)
+    registered = onto(raw, flair, movement.transform)
+    margin = grown(Volume(brains["FLAIR"], flair.affine))
+    write_volume(cohort.registered(case), registered)
+    for suffix, image in (("T1w", registered), ("FLAIR", flair)):
+        write_volume(cohort.brain(case, suffix), Volume(np.where(margin, image.data, 0), flair.affine))
+    for path in made:
+        stamp(path, STEP, sources, inputs, facts)
 
 
 def sources_of(cohort: CohortFolder, case: Case) -> dict[str, Any]:
@@ -93,6 +103,14 @@ def onto(raw: Volume, grid: Volume, transform: Any) -> Volume:
     held[~inside] = 0
     data = np.rint(held).astype(np.int16) if raw.data.dtype == np.int16 else held.astype(np.float32)
     return Volume(data, grid.affine)
+
+
+def grown(mask: Volume, margin_mm: float = MARGIN_MM) -> npt.NDArray[np.bool_]:
+    """A mask with everything within `margin_mm` of it, so that a tight mask cuts no cortex away."""
+    outside = sitk.SignedMaurerDistanceMap(
+        as_itk(Volume(mask.data.astype(np.uint8), mask.affine)), squaredDistance=False, useImageSpacing=True
+    )
+    return np.asarray(from_itk(outside).data <= margin_mm)
 
 
 def overlap(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
