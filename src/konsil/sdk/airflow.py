@@ -30,7 +30,7 @@ class AirflowClient:
     """One account at one Airflow instance."""
 
     def __init__(
-        self, url: str, username: str, password: str, *, timeout_s: float = 30.0, settle_s: float = 5.0
+        self, url: str, username: str, password: str, *, timeout_s: float = 30.0, settle_s: float = 8.0
     ) -> None:
         self.url = url.rstrip("/")
         self.username = username
