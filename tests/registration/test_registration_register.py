@@ -13,7 +13,7 @@ from konsil.errors import BadInput
 from konsil.files import read_json
 from konsil.phantom.patient import Patient, make_patient
 from konsil.registration.orient import orient
-from konsil.registration.register import believe, onto, register
+from konsil.registration.register import believe, grown, onto, register
 
 CASE = Case("a", "1")
 LPS = np.array([-1.0, -1.0, 1.0])
@@ -156,3 +156,23 @@ def test_a_real_ms_case_comes_closer_to_its_published_registration(data: Path, t
     untouched = np.linalg.norm(np.array(points) - published, axis=1).mean()
     assert distance < 2.0
     assert distance < untouched
+
+
+def test_the_brain_images_keep_the_brain_with_its_margin_and_nothing_else(cohort: CohortFolder) -> None:
+    mask = read_volume(cohort.brain_mask(CASE, "FLAIR"), "it").data > 0
+    for name, whole in (("T1w", cohort.registered(CASE)), ("FLAIR", cohort.oriented(CASE, "FLAIR"))):
+        image, brain = read_volume(whole, "it").data, read_volume(cohort.brain(CASE, name), "it").data
+        np.testing.assert_array_equal(brain[mask], image[mask])
+        kept = (brain != 0).sum() / mask.sum()
+        assert 0.9 < kept < 1.5, "3 mm around a brain add about a quarter of its volume"
+        assert (brain[:, :, 0] == 0).all(), "the neck is gone"
+
+
+def test_a_margin_is_measured_in_millimetres() -> None:
+    data = np.zeros((15, 15, 15), np.uint8)
+    data[7, 7, 7] = 1
+    around = grown(Volume(data, np.diag([1.0, 2.0, 1.0, 1.0])), 3.0)
+    assert around[10, 7, 7]
+    assert not around[11, 7, 7]
+    assert around[7, 8, 7]
+    assert not around[7, 9, 7]

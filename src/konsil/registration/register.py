@@ -107,9 +107,8 @@ def onto(raw: Volume, grid: Volume, transform: Any) -> Volume:
 
 def grown(mask: Volume, margin_mm: float = MARGIN_MM) -> npt.NDArray[np.bool_]:
     """A mask with everything within `margin_mm` of it, so that a tight mask cuts no cortex away."""
-    outside = sitk.SignedMaurerDistanceMap(
-        as_itk(Volume(mask.data.astype(np.uint8), mask.affine)), squaredDistance=False, useImageSpacing=True
-    )
+    inside = sitk.Cast(as_itk(mask), sitk.sitkUInt8)
+    outside = sitk.SignedMaurerDistanceMap(inside, squaredDistance=False, useImageSpacing=True)
     return np.asarray(from_itk(outside).data <= margin_mm)
 
 
