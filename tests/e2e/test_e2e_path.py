@@ -18,7 +18,7 @@ from playwright.sync_api import Page, sync_playwright
 from safetensors.numpy import load_file
 
 from konsil.demo.ending import reports
-from konsil.demo.federating import approve, follow, rounds_done, start_federation
+from konsil.demo.federating import approve_all, follow, rounds_done, start_federation
 from konsil.demo.inboxes import fill_inboxes
 from konsil.demo.people import person, question_for, until
 from konsil.demo.plan import DemoPlan, Hospital
@@ -96,8 +96,7 @@ def federate(seen: Walk, page: Page, voice: Voice) -> None:
     """The federation, with everything of site B killed while round 2 runs and started again."""
     plan = seen.plan
     run = start_federation(plan, voice)
-    for site in plan.sites:
-        approve(plan, site, voice)
+    approve_all(plan, voice)
     until(lambda: rounds_done(plan) >= 1 or None, what="round 1", timeout_s=900, poll_s=0.2)
     places = read_plan(plan.stack)
     supervisor.down(places, say=voice.say, only=["B"], grace_s=0)

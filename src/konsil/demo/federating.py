@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from konsil.demo.people import person, question_for, refuse_failed, until
+from concurrent.futures import ThreadPoolExecutor
+
+from konsil.demo.people import answer, person, refuse_failed, until
 from konsil.demo.plan import DemoPlan
 from konsil.demo.voice import Voice
 from konsil.errors import Unavailable
@@ -23,9 +25,15 @@ def start_federation(plan: DemoPlan, voice: Voice) -> str:
 def approve(plan: DemoPlan, site: str, voice: Voice) -> None:
     """The custodian of a site reads the charter and takes part with the demo's cohort."""
     custodian = person(plan, site, "custodian")
-    question = question_for(custodian, "join_federation", timeout_s=PATIENCE_S)
-    custodian.answer(question, "Approve", {"cohort": plan.cohort})
+    answer(custodian, "join_federation", "Approve", {"cohort": plan.cohort}, timeout_s=PATIENCE_S)
     voice.say(f"{site}: the custodian approved")
+
+
+def approve_all(plan: DemoPlan, voice: Voice) -> None:
+    """The custodians do not wait for each other."""
+    with ThreadPoolExecutor(max_workers=len(plan.sites)) as pool:
+        for job in [pool.submit(approve, plan, site, voice) for site in plan.sites]:
+            job.result()
 
 
 def rounds_done(plan: DemoPlan) -> int:
@@ -38,6 +46,7 @@ def rounds_done(plan: DemoPlan) -> int:
 def follow(plan: DemoPlan, run: str, voice: Voice) -> None:
     """Tell every round until the centre's DAG run has ended and every site holds the model."""
     operator = person(plan, CENTRE, "operator")
+    staff = {site: person(plan, site, "staff") for site in plan.sites}
     told = [-1]
 
     def ended() -> str | None:
@@ -46,6 +55,8 @@ def follow(plan: DemoPlan, run: str, voice: Voice) -> None:
             told[0] = done
             voice.rounds(done, plan.rounds)
             voice.say("the recipe and the first weights are out" if done == 0 else f"round {done} of {plan.rounds}")
+        for site in plan.sites:
+            refuse_failed(staff[site], "join_federation")
         state = operator.state("run_federation", run)
         return state if state in ("success", "failed") else None
 

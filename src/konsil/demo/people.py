@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from konsil.demo.plan import DemoPlan
@@ -35,6 +35,26 @@ def question_for(client: AirflowClient, dag_id: str, *, timeout_s: float) -> Que
         return open_questions[0] if open_questions else None
 
     return until(asked, what=f"a question of {dag_id}", timeout_s=timeout_s)
+
+
+def answer(client: AirflowClient, dag_id: str, option: str, fields: Mapping[str, str], *, timeout_s: float) -> None:
+    """Answer the question of a DAG, and again if it is asked again, until the asking task has taken the answer.
+
+    Airflow 3.3 fails a task whose answer comes before the scheduler has noticed that it waits (docs/airflow.md); its
+    retry asks once more.
+    """
+    first = question_for(client, dag_id, timeout_s=timeout_s)
+    client.answer(first, option, fields)
+
+    def taken() -> bool | None:
+        if any(task.state == "success" for task in client.tasks(dag_id, first.run) if task.task_id == first.task_id):
+            return True
+        for again in client.questions(dag_id, first.run):
+            client.answer(again, option, fields)
+        refuse_failed(client, dag_id)
+        return None
+
+    until(taken, what=f"the end of {first.task_id}", timeout_s=timeout_s)
 
 
 def refuse_failed(client: AirflowClient, dag_id: str) -> None:

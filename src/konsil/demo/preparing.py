@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from konsil.demo.people import person, question_for, refuse_failed
+from concurrent.futures import ThreadPoolExecutor
+
+from konsil.demo.people import answer, person, refuse_failed
 from konsil.demo.plan import DemoPlan
 from konsil.demo.voice import Voice
 from konsil.errors import Unavailable
@@ -19,8 +21,7 @@ def start_preparing(plan: DemoPlan, site: str) -> str:
 def sign_off(plan: DemoPlan, site: str, voice: Voice) -> None:
     """Wait for the question to the reviewer and approve; the cases that QC fails stay out."""
     reviewer = person(plan, site, "reviewer")
-    question = question_for(reviewer, "prepare_cohort", timeout_s=PATIENCE_S)
-    reviewer.answer(question, "Approve", {"comment": "Looked at the report."})
+    answer(reviewer, "prepare_cohort", "Approve", {"comment": "Looked at the report."}, timeout_s=PATIENCE_S)
     voice.say(f"{site}: the reviewer signed the cohort off")
 
 
@@ -33,11 +34,16 @@ def finish_preparing(plan: DemoPlan, site: str, run: str, voice: Voice) -> None:
     voice.say(f"{site}: the cohort is frozen")
 
 
+def prepare(plan: DemoPlan, site: str, voice: Voice) -> None:
+    """One site from its inbox to its frozen cohort."""
+    run = start_preparing(plan, site)
+    sign_off(plan, site, voice)
+    finish_preparing(plan, site, run, voice)
+
+
 def prepare_all(plan: DemoPlan, voice: Voice) -> None:
     """All sites side by side."""
-    runs = {site: start_preparing(plan, site) for site in plan.sites}
     voice.say(f"preparing the cohorts of {', '.join(plan.sites)}: DICOM to checked, registered cases")
-    for site in plan.sites:
-        sign_off(plan, site, voice)
-    for site, run in runs.items():
-        finish_preparing(plan, site, run, voice)
+    with ThreadPoolExecutor(max_workers=len(plan.sites)) as pool:
+        for job in [pool.submit(prepare, plan, site, voice) for site in plan.sites]:
+            job.result()

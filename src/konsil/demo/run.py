@@ -7,7 +7,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 from konsil.demo.ending import summarise, tell_doors, tell_end
-from konsil.demo.federating import approve, follow, start_federation
+from konsil.demo.federating import approve_all, follow, start_federation
 from konsil.demo.inboxes import fill_inboxes
 from konsil.demo.plan import DemoPlan
 from konsil.demo.preparing import prepare_all
@@ -71,8 +71,7 @@ def set_up(plan: DemoPlan, voice: Voice) -> None:
 def federate(plan: DemoPlan, voice: Voice) -> None:
     """Charter, approvals, rounds, evaluation, release."""
     dag_run = start_federation(plan, voice)
-    for site in plan.sites:
-        approve(plan, site, voice)
+    approve_all(plan, voice)
     follow(plan, dag_run, voice)
 
 

@@ -154,7 +154,7 @@ class SiteParty(Party):
 def fit(cohort: FrozenCohort, charter: Charter) -> FrozenCohort:
     """The cohort itself, if it has the channels and labels the charter asks for and something to train on."""
     wanted = charter.data
-    if list(cohort.channels) != list(wanted.channels) or dict(cohort.labels) != dict(wanted.labels):
+    if not set(wanted.channels) <= set(cohort.channels) or dict(cohort.labels) != dict(wanted.labels):
         raise BadInput(
             f"The cohort {cohort.name} is not what the charter asks for",
             expected=f"channels {', '.join(wanted.channels)} and labels {', '.join(wanted.labels)}",
