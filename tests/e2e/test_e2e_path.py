@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import nibabel
+import numpy as np
 import psutil
 import pytest
 from playwright.sync_api import Page, sync_playwright
@@ -103,6 +105,7 @@ def federate(seen: Walk, page: Page, voice: Voice) -> None:
     seen.killed_in_round = rounds_done(plan) + 1
     supervisor.up(places, say=voice.say, only=["B"])
     follow(plan, run, voice)
+    predict(seen, voice)
     (joined,) = person(plan, "A", "staff").runs("join_federation")
     shoot(
         page,
@@ -115,6 +118,18 @@ def federate(seen: Walk, page: Page, voice: Voice) -> None:
     )
     (centre,) = places.only(["centre"])
     seen.summary = read_json(centre.home / "runs" / plan.run / "summary.json")
+
+
+def predict(seen: Walk, voice: Voice) -> None:
+    """Staff of site A prepare a new patient and let the federation's model draw the lesions."""
+    later = replace(seen.plan, cohort="newcomers", hospitals=(Hospital("A", 1, 77),), inboxes="later")
+    fill_inboxes(later, voice, threading.Event())
+    run = start_preparing(later, "A")
+    sign_off(later, "A", voice)
+    finish_preparing(later, "A", run, voice)
+    staff = person(seen.plan, "A", "staff")
+    drawn = staff.trigger("predict", {"cohort": "newcomers", "model": seen.plan.run})
+    assert staff.wait("predict", drawn, timeout_s=300) == "success"
 
 
 def shoot(page: Page, seen: Walk, place: str, account: str, path: str, name: str, *, wait_for: str) -> None:
@@ -161,6 +176,12 @@ def test_every_party_holds_the_same_model(walk: Walk) -> None:
     for other in models[1:]:
         assert other.keys() == models[0].keys()
         assert all((other[name] == models[0][name]).all() for name in other)
+
+
+def test_the_model_drew_lesions_of_a_new_patient(walk: Walk) -> None:
+    (place,) = read_plan(walk.plan.stack).only(["A"])
+    (mask,) = (place.home / "cohorts" / "newcomers").rglob(f"*_label-L_desc-{walk.plan.run}_mask.nii.gz")
+    assert set(np.unique(np.asarray(nibabel.load(mask).dataobj))) <= {0, 1}
 
 
 def test_nothing_in_the_bucket_can_be_read_without_a_key(walk: Walk) -> None:

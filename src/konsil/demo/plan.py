@@ -38,6 +38,7 @@ class DemoPlan:
     batches_per_round: int = 25
     run: str = "demo"
     cohort: str = "ms-demo"
+    inboxes: str = "inboxes"
     patience_s: float = 60.0
 
     @property
@@ -52,7 +53,7 @@ class DemoPlan:
 
     def inbox(self, site: str) -> Path:
         """Where the DICOM of a site lies."""
-        return self.folder / "inboxes" / site
+        return self.folder / self.inboxes / site
 
     @property
     def form(self) -> Json:
