@@ -8,11 +8,12 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 UV     := uv==0.13.8
 
+# Compiled once here: where PYTHONDONTWRITEBYTECODE is set, every process would compile torch and Airflow anew.
 # uv reads neither pip's folder of wheels nor its certificates by itself.
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_LINK_MODE  ?= copy
 
-.PHONY: help setup demo demo-stop test test-all lint format bench clean distclean
+.PHONY: help setup demo demo-stop test images test-all lint format bench clean distclean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -23,7 +24,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "== Setting up $(VENV) (about 2.5 GB once; the downloads take a few minutes)"
 	@sh scripts/make_venv.sh $(PYTHON) $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check "$(UV)"
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[dev]'
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -c constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: $(READY) ## Three hospitals, one centre, from DICOM to a federated model (KEEP=1 leaves it running).
@@ -36,6 +37,10 @@ test: $(READY) lint ## Lint and all tests but the slow ones.
 	@sh scripts/need_chromium.sh
 	@echo "== Tests"
 	@$(BIN)/python -m pytest
+
+images: $(READY) ## Take the pictures of docs/images anew, with a real browser.
+	@sh scripts/need_chromium.sh
+	@KONSIL_IMAGES=$(CURDIR)/docs/images $(BIN)/python -m pytest -m e2e tests/e2e/test_e2e_path.py
 
 test-all: $(READY) lint ## Also the slow tests and the whole demo.
 	@sh scripts/need_chromium.sh

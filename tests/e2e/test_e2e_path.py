@@ -20,7 +20,7 @@ from playwright.sync_api import Page, sync_playwright
 from safetensors.numpy import load_file
 
 from konsil.demo.ending import reports
-from konsil.demo.federating import approve_all, follow, rounds_done, start_federation
+from konsil.demo.federating import approve, follow, rounds_done, start_federation
 from konsil.demo.inboxes import fill_inboxes
 from konsil.demo.people import person, question_for, until
 from konsil.demo.plan import DemoPlan, Hospital
@@ -89,6 +89,10 @@ def prepare(seen: Walk, page: Page, voice: Voice) -> None:
     runs = {site: start_preparing(plan, site) for site in plan.sites}
     question_for(person(plan, "A", "reviewer"), "prepare_cohort", timeout_s=600)
     shoot(page, seen, "A", "reviewer", "required_actions", "required-actions", wait_for="Sign off")
+    page.get_by_text("Sign off cohort").first.click()
+    page.get_by_text("Research use only").or_(page.get_by_text("Verdict")).first.wait_for(timeout=30_000)
+    page.wait_for_timeout(1500)
+    page.screenshot(path=seen.images / "sign-off.png")
     for site, run in runs.items():
         sign_off(plan, site, voice)
         finish_preparing(plan, site, run, voice)
@@ -98,7 +102,8 @@ def federate(seen: Walk, page: Page, voice: Voice) -> None:
     """The federation, with everything of site B killed while round 2 runs and started again."""
     plan = seen.plan
     run = start_federation(plan, voice)
-    approve_all(plan, voice)
+    for site in plan.sites:
+        approve(plan, site, voice)
     until(lambda: rounds_done(plan) >= 1 or None, what="round 1", timeout_s=900, poll_s=0.2)
     places = read_plan(plan.stack)
     supervisor.down(places, say=voice.say, only=["B"], grace_s=0)
@@ -229,7 +234,7 @@ def test_every_report_is_one_file_that_needs_no_network(walk: Walk) -> None:
         assert "not a medical device" in text
 
 
-@pytest.mark.parametrize("name", ["site-dags", "prepare-cohort-form", "required-actions", "join-federation"])
+@pytest.mark.parametrize("name", ["site-dags", "prepare-cohort-form", "required-actions", "sign-off", "join-federation"])
 def test_the_picture_was_taken(walk: Walk, name: str) -> None:
     assert (walk.images / f"{name}.png").stat().st_size > 20_000
 

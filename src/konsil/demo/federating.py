@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 from konsil.demo.people import answer, person, refuse_failed, until
 from konsil.demo.plan import DemoPlan
 from konsil.demo.voice import Voice
@@ -27,13 +25,6 @@ def approve(plan: DemoPlan, site: str, voice: Voice) -> None:
     custodian = person(plan, site, "custodian")
     answer(custodian, "join_federation", "Approve", {"cohort": plan.cohort}, timeout_s=PATIENCE_S)
     voice.say(f"{site}: the custodian approved")
-
-
-def approve_all(plan: DemoPlan, voice: Voice) -> None:
-    """The custodians do not wait for each other."""
-    with ThreadPoolExecutor(max_workers=len(plan.sites)) as pool:
-        for job in [pool.submit(approve, plan, site, voice) for site in plan.sites]:
-            job.result()
 
 
 def rounds_done(plan: DemoPlan) -> int:

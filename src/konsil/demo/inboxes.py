@@ -17,9 +17,14 @@ from konsil.errors import Unavailable
 def fill_inboxes(plan: DemoPlan, voice: Voice, halt: threading.Event) -> None:
     """Write the DICOM of every hospital, one after the other, until `halt` is set."""
     for hospital in plan.hospitals:
-        if not halt.is_set():
-            voice.say(f"{hospital.site}: making {hospital.cases} patients as DICOM")
-            fill(plan, hospital, halt)
+        make_patients(plan, hospital, voice, halt)
+
+
+def make_patients(plan: DemoPlan, hospital: Hospital, voice: Voice, halt: threading.Event) -> None:
+    """Write one hospital unless `halt` is set."""
+    if not halt.is_set():
+        voice.say(f"{hospital.site}: making {hospital.cases} patients as DICOM")
+        fill(plan, hospital, halt)
 
 
 def fill(plan: DemoPlan, hospital: Hospital, halt: threading.Event) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 from konsil.demo.people import answer, person, refuse_failed
 from konsil.demo.plan import DemoPlan
 from konsil.demo.voice import Voice
@@ -37,13 +35,6 @@ def finish_preparing(plan: DemoPlan, site: str, run: str, voice: Voice) -> None:
 def prepare(plan: DemoPlan, site: str, voice: Voice) -> None:
     """One site from its inbox to its frozen cohort."""
     run = start_preparing(plan, site)
+    voice.say(f"{site}: preparing the cohort, from DICOM to checked, registered cases")
     sign_off(plan, site, voice)
     finish_preparing(plan, site, run, voice)
-
-
-def prepare_all(plan: DemoPlan, voice: Voice) -> None:
-    """All sites side by side."""
-    voice.say(f"preparing the cohorts of {', '.join(plan.sites)}: DICOM to checked, registered cases")
-    with ThreadPoolExecutor(max_workers=len(plan.sites)) as pool:
-        for job in [pool.submit(prepare, plan, site, voice) for site in plan.sites]:
-            job.result()

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from konsil.demo.ending import summarise, tell_doors, tell_end
-from konsil.demo.federating import approve_all, follow, start_federation
-from konsil.demo.inboxes import fill_inboxes
+from konsil.demo.federating import approve, follow, start_federation
+from konsil.demo.inboxes import make_patients
 from konsil.demo.plan import DemoPlan
-from konsil.demo.preparing import prepare_all
+from konsil.demo.preparing import prepare
+from konsil.demo.together import together
 from konsil.demo.voice import Voice
 from konsil.errors import BadInput
 from konsil.stack import supervisor
@@ -25,8 +26,7 @@ def run(plan: DemoPlan, voice: Voice, *, keep: bool = False) -> Json:
     clear(plan, voice)
     keeping = False
     try:
-        set_up(plan, voice)
-        prepare_all(plan, voice)
+        prepare_cohorts(plan, voice)
         federate(plan, voice)
         summary = summarise(plan, voice.minutes)
         tell_end(plan, summary, voice)
@@ -56,22 +56,37 @@ def clear(plan: DemoPlan, voice: Voice) -> None:
     (plan.folder / MARK).touch()
 
 
-def set_up(plan: DemoPlan, voice: Voice) -> None:
-    """The patients are made while the instances start."""
-    places, halt = make_plan(plan.stack, plan.sites), threading.Event()
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        patients = pool.submit(fill_inboxes, plan, voice, halt)
-        try:
-            supervisor.up(places, say=voice.say)
-            patients.result()
-        finally:
-            halt.set()
+def prepare_cohorts(plan: DemoPlan, voice: Voice) -> None:
+    """Patients are made while the instances start; every site prepares its cohort as soon as it has both."""
+    places, halt, up = make_plan(plan.stack, plan.sites), threading.Event(), threading.Event()
+    made = {site: threading.Event() for site in plan.sites}
+
+    def make_all() -> None:
+        for hospital in plan.hospitals:
+            make_patients(plan, hospital, voice, halt)
+            made[hospital.site].set()
+
+    def prepare_one(site: str) -> None:
+        for needed in (made[site], up):
+            while not needed.wait(0.5) and not halt.is_set():
+                pass
+        if not halt.is_set():
+            prepare(plan, site, voice)
+
+    def give_up() -> None:
+        halt.set()
+        stop(plan, voice)
+
+    with together([make_all, *(partial(prepare_one, site) for site in plan.sites)], give_up=give_up):
+        supervisor.up(places, say=voice.say)
+        up.set()
 
 
 def federate(plan: DemoPlan, voice: Voice) -> None:
     """Charter, approvals, rounds, evaluation, release."""
     dag_run = start_federation(plan, voice)
-    approve_all(plan, voice)
+    with together([partial(approve, plan, site, voice) for site in plan.sites], give_up=partial(stop, plan, voice)):
+        pass
     follow(plan, dag_run, voice)
 
 
