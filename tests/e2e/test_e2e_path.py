@@ -90,7 +90,7 @@ def prepare(seen: Walk, page: Page, voice: Voice) -> None:
     question_for(person(plan, "A", "reviewer"), "prepare_cohort", timeout_s=600)
     shoot(page, seen, "A", "reviewer", "required_actions", "required-actions", wait_for="Sign off")
     page.get_by_text("Sign off cohort").first.click()
-    page.get_by_text("Research use only").or_(page.get_by_text("Verdict")).first.wait_for(timeout=30_000)
+    page.get_by_text("set aside").first.wait_for(timeout=30_000)
     page.wait_for_timeout(1500)
     page.screenshot(path=seen.images / "sign-off.png")
     for site, run in runs.items():
@@ -169,7 +169,7 @@ def test_the_case_without_flair_was_set_aside_and_the_others_were_frozen(walk: W
     (place,) = read_plan(walk.plan.stack).only(["A"])
     frozen = read_json(place.home / "cohorts" / walk.plan.cohort / "cohort.json")
     assert len(frozen["cases"]) == 5
-    assert "FLAIR" in str(frozen["set_aside"])
+    assert "FLAIR" in str(frozen["excluded"])
 
 
 def test_every_party_holds_the_same_model(walk: Walk) -> None:
@@ -234,7 +234,10 @@ def test_every_report_is_one_file_that_needs_no_network(walk: Walk) -> None:
         assert "not a medical device" in text
 
 
-@pytest.mark.parametrize("name", ["site-dags", "prepare-cohort-form", "required-actions", "sign-off", "join-federation"])
+PICTURES = ["site-dags", "prepare-cohort-form", "required-actions", "sign-off", "join-federation"]
+
+
+@pytest.mark.parametrize("name", PICTURES)
 def test_the_picture_was_taken(walk: Walk, name: str) -> None:
     assert (walk.images / f"{name}.png").stat().st_size > 20_000
 

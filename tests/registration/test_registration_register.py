@@ -14,6 +14,7 @@ from konsil.files import read_json
 from konsil.phantom.patient import Patient, make_patient
 from konsil.registration.orient import orient
 from konsil.registration.register import believe, grown, onto, register
+from konsil.registration.rigid import find_rigid
 
 CASE = Case("a", "1")
 LPS = np.array([-1.0, -1.0, 1.0])
@@ -176,3 +177,12 @@ def test_a_margin_is_measured_in_millimetres() -> None:
     assert not around[11, 7, 7]
     assert around[7, 8, 7]
     assert not around[7, 9, 7]
+
+
+def test_images_that_lie_on_each_other_already_stay_untouched(patient: Patient) -> None:
+    flair = Volume(patient.flair.array, patient.flair.affine)
+    inverted = Volume((flair.data.max() - flair.data).astype(np.int16), flair.affine)
+    movement = find_rigid(flair, inverted, patient.brain_flair, patient.brain_flair)
+    assert movement.translation_mm < 0.05
+    assert movement.rotation_deg < 0.05
+    assert movement.information_after >= movement.information_before

@@ -2,7 +2,9 @@
 
 Mattes mutual information (Mattes et al., IEEE TMI 2003) tells how well one image predicts the other without asking that
 their contrasts agree; its unit is nats, more is better (ITK minimises the negative). Two levels, 4 mm then 2 mm, from
-the better of two starts: where the scanner says the head lay, and with the centres of the two brains on each other.
+the better of two starts: where the scanner says the head lay, and with the centres of the two brains on each other. A
+start that explains more than what was found from it is kept: images that the scanner's software laid on one grid agree
+best untouched.
 The result depends on nothing but its input: samples are drawn from a fixed seed and summed by one thread.
 """
 
@@ -53,10 +55,12 @@ def find_rigid(
     mask = dilated(Volume(fixed_brain, fixed.affine))
     levels = pyramid(as_itk(fixed), as_itk(moving), mask)
     try:
-        before = [levels[0].information(start) for start in starts]
-        transform = starts[int(np.argmax(before))]
+        start = max(starts, key=levels[0].information)
+        refined = sitk.Euler3DTransform(start)
         for level in levels:
-            level.refine(transform)
+            level.refine(refined)
+        before = levels[0].information(starts[0])
+        transform = max(refined, *starts, key=levels[0].information)
         after = levels[0].information(transform)
     except RuntimeError as error:
         raise BadInput(
@@ -65,7 +69,7 @@ def find_rigid(
             hint="Look whether both series belong to the same patient and session",
         ) from error
     moved = np.array(transform.TransformPoint(centre.tolist())) - centre
-    return Movement(transform, angle_deg(transform), float(np.linalg.norm(moved)), before[0], after)
+    return Movement(transform, angle_deg(transform), float(np.linalg.norm(moved)), before, after)
 
 
 def centre_of(volume: Volume, mask: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
