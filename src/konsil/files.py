@@ -6,6 +6,7 @@ process never leaves half a file. Hashes are SHA-256 in lower-case hexadecimal.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -65,3 +66,12 @@ def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, 64 lower-case hexadecimal digits; constant memory."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether a full disk or a reached quota is behind an error, also where a library raised its own from it."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

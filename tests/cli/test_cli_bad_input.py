@@ -117,7 +117,12 @@ def test_a_cohort_name_that_is_not_a_name(konsil: Konsil, hospital: Path) -> Non
     says(konsil("scan", hospital, "--cohort", "../elsewhere"), "cohort", "expected", code=1)
 
 
-def test_a_cohort_that_is_frozen_already(konsil: Konsil, hospital: Path, tmp_path: Path) -> None:
+def test_the_name_of_a_frozen_cohort_is_not_given_to_another_inbox(
+    konsil: Konsil, hospital: Path, tmp_path: Path
+) -> None:
     assert konsil("scan", hospital, "--cohort", "ms").returncode == 2
-    (tmp_path / "home" / "cohorts" / "ms" / "cohort.json").write_text("{}")
-    says(konsil("scan", hospital, "--cohort", "ms"), "frozen", code=1)
+    frozen = tmp_path / "home" / "cohorts" / "ms" / "cohort.json"
+    frozen.parent.mkdir(parents=True)
+    frozen.write_text("{}")
+    (first, *_) = sorted(path for path in hospital.iterdir() if path.is_dir())
+    says(konsil("scan", first, "--cohort", "ms"), "frozen", "another name", code=1)

@@ -6,7 +6,6 @@ A `KonsilError` ends as one sentence on stderr and exit code 1, never as a trace
 
 from __future__ import annotations
 
-import errno
 import importlib
 import pkgutil
 import sys
@@ -15,6 +14,7 @@ import typer
 
 from konsil import __version__, cli
 from konsil.errors import KonsilError
+from konsil.files import is_full
 
 app = typer.Typer(
     name="konsil",
@@ -70,7 +70,7 @@ def missing_extra(error: ModuleNotFoundError) -> str:
 
 def of_the_machine(error: OSError) -> str:
     """Say what disk or network refused; file names are left out, since an inbox may name patients."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    if is_full(error):
         return "the disk is full or its quota reached. Free some space and run the same command again: it continues."
     reason = error.strerror or type(error).__name__
     return f"the machine refused: {reason}. Check the folder's permissions and the disk, then run the command again."

@@ -7,7 +7,6 @@ have been mended. `Unavailable` (a full disk) is no fault of the case: it ends t
 
 from __future__ import annotations
 
-import errno
 import logging
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ from typing import TypeAlias
 from konsil.cohort.cases import Case
 from konsil.cohort.folder import CohortFolder
 from konsil.errors import BadInput, KonsilError, Unavailable
+from konsil.files import is_full
 from konsil.types import Outcome
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def attempt(cohort: CohortFolder, work: Work, case: Case) -> tuple[Case, str]:
     except KonsilError as error:
         return case, error.sentence
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             raise Unavailable("the disk is full", hint="Free some space and run the step again; it goes on") from error
         raise
     return case, ""

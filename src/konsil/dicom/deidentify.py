@@ -73,17 +73,25 @@ def copy_case(folder: CohortFolder, case: Case, *, proposals: Json, inbox: Path,
         return
     part = target.with_name(f".part-{case}")
     shutil.rmtree(part, ignore_errors=True)
-    for role, entry in series.items():
-        check_unchanged(inbox, role, entry)
-        (part / role).mkdir(parents=True)
-        if role == MASK:
-            write_mask(*voxels(inbox / entry["files"][0]), part / role / "lesions.nii.gz")
-            continue
-        for count, name in enumerate(entry["files"], start=1):
-            copy_file(inbox / name, part / role / f"{count:04d}.dcm", role, case, pseudonyms)
-    write_json(part / SOURCES, sources)
-    shutil.rmtree(target, ignore_errors=True)
-    part.rename(target)
+    try:
+        for role, entry in series.items():
+            check_unchanged(inbox, role, entry)
+            copy_series(inbox, role, entry, part / role, case, pseudonyms)
+        write_json(part / SOURCES, sources)
+        shutil.rmtree(target, ignore_errors=True)
+        part.rename(target)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def copy_series(inbox: Path, role: str, entry: Json, target: Path, case: Case, pseudonyms: Pseudonyms) -> None:
+    """Copy one series, or the mask that somebody drew, into the new folder `target`."""
+    target.mkdir(parents=True)
+    if role == MASK:
+        write_mask(*voxels(inbox / entry["files"][0]), target / "lesions.nii.gz")
+        return
+    for count, name in enumerate(entry["files"], start=1):
+        copy_file(inbox / name, target / f"{count:04d}.dcm", role, case, pseudonyms)
 
 
 def check_unchanged(inbox: Path, role: str, entry: Json) -> None:
