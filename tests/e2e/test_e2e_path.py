@@ -244,5 +244,13 @@ def test_the_picture_was_taken(walk: Walk, name: str) -> None:
 
 def test_no_process_is_left(walk: Walk) -> None:
     assert walk.left_after_down == []
-    mine = [child for child in psutil.Process().children(recursive=True) if "airflow" in " ".join(child.cmdline())]
-    assert mine == []
+    folder = str(walk.plan.folder)
+    assert [process.pid for process in psutil.process_iter() if folder in words_of(process)] == []
+
+
+def words_of(process: psutil.Process) -> str:
+    """Command line and environment of a process, as far as they can be read."""
+    try:
+        return " ".join([*process.cmdline(), *process.environ().values()])
+    except psutil.Error:
+        return ""
