@@ -9,7 +9,7 @@ import pytest
 
 from konsil.demo.ending import table
 from konsil.demo.plan import DemoPlan
-from konsil.demo.run import clear
+from konsil.demo.run import alone, clear
 from konsil.demo.together import together
 from konsil.demo.voice import Voice
 from konsil.errors import BadInput, Unavailable
@@ -72,3 +72,11 @@ def test_a_score_that_is_not_defined_is_a_dash(tmp_path: Path) -> None:
     cells = [list(column.cells) for column in table(DemoPlan(tmp_path), dice).columns]
     assert cells[1] == ["0.500", "0.400", "–", "–"]
     assert cells[2] == ["–", "–", "–", "–"]
+
+
+def test_two_demos_do_not_share_a_folder(tmp_path: Path) -> None:
+    plan = DemoPlan(tmp_path / "demo")
+    with alone(plan), pytest.raises(BadInput, match="another demo runs"), alone(plan):
+        pass
+    with alone(plan):
+        pass

@@ -30,7 +30,8 @@ def run(
     from konsil.demo.run import run as run_demo
     from konsil.demo.voice import Voice
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # whoever ends the demo ends all of it
+    for ending in (signal.SIGINT, signal.SIGTERM):  # whoever ends the demo ends all of it, also in the background
+        signal.signal(ending, signal.default_int_handler)
     with Voice() as voice:
         try:
             run_demo(DemoPlan(folder.resolve()), voice, keep=keep)

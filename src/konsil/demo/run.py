@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 from konsil.demo.ending import summarise, tell_doors, tell_end
@@ -23,6 +26,27 @@ MARK = ".konsil-demo"
 
 def run(plan: DemoPlan, voice: Voice, *, keep: bool = False) -> Json:
     """Everything; gives the summary. With `keep` the instances stay up when it went well."""
+    with alone(plan):
+        return walk(plan, voice, keep=keep)
+
+
+@contextmanager
+def alone(plan: DemoPlan) -> Iterator[None]:
+    """Hold the folder for one demo; the lock ends with the process, however it ends."""
+    path = plan.folder.with_name(f"{plan.folder.name}.lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BadInput(
+                "another demo runs in this folder at this moment", hint="Wait for its end, or name a folder with --dir"
+            ) from error
+        yield
+
+
+def walk(plan: DemoPlan, voice: Voice, *, keep: bool) -> Json:
+    """From nothing to the reports."""
     clear(plan, voice)
     keeping = False
     try:
