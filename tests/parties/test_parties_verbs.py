@@ -182,3 +182,11 @@ def test_cohorts_that_do_not_fit_the_charter_are_refused(tmp_path: Path, places:
     )
     assert isinstance(made.exception, KonsilError)
     assert not (tmp_path / "out").exists()
+
+
+def test_settings_that_the_learner_does_not_know_are_refused_before_anything_is_published(town: Town) -> None:
+    charter = town.root / "charter.json"
+    write_json(charter, {**CHARTER, "learner": {"name": "nnunet", "settings": {"learning_speed": 1}}})
+    with pytest.raises(KonsilError, match="learning_speed"):
+        town.run("centre", "run", str(charter), "--until", "charter")
+    assert addressed_charters(town.root / "A") == []

@@ -29,7 +29,7 @@ def run(
     """
     from konsil.federation.charter import read_charter
     from konsil.parties.ledger import Ledger
-    from konsil.parties.opening import open_centre
+    from konsil.parties.opening import learner_at, open_centre
 
     if (charter is None) == (resume is None):
         raise BadInput("It is not clear which run is meant", expected="either CHARTER.json or --resume RUN")
@@ -38,6 +38,7 @@ def run(
         read = read_charter(charter)
         name = read.run
         party = open_centre(settings.home, name)
+        learner_at(settings.home)(read)  # refuses settings here that would otherwise fail at every site
         party.ledger.keep_charter(read)
     else:
         name = str(resume)

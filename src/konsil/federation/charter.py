@@ -149,7 +149,8 @@ def _what_leaves(charter: Charter) -> list[str]:
     sentences = [
         "No image, no mask, no name and no date of a patient leaves the site.",
         "The answer: accepted or refused, the number of cases per split and the versions of the software.",
-        "A fingerprint: statistics of image sizes, voxel sizes and intensities over all training cases together.",
+        "A fingerprint: statistics of intensities over all training cases together, and for each case, unnamed and "
+        "unordered, its voxel size, image size and the share of it that is not empty.",
         f"Model weights after each of {charter.rounds} rounds, encrypted for the centre, with the number of training "
         "cases, the steps done, the training loss, the validation scores and the time taken.",
     ]
@@ -160,6 +161,6 @@ def _what_leaves(charter: Charter) -> list[str]:
         )
     sentences.append(
         "Scores of every model on this site's held-out patients, one line per numbered case without pseudonym, "
-        "for the centre only; their means appear in the federation report."
+        "for the centre only; their means appear in the federation report, which every site receives."
     )
     return sentences
