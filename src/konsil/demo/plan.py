@@ -29,12 +29,12 @@ class DemoPlan:
 
     folder: Path
     hospitals: tuple[Hospital, ...] = (
-        Hospital("A", 10, 11, "missing_flair=1"),
-        Hospital("B", 9, 22),
+        Hospital("A", 8, 11, "missing_flair=1"),
+        Hospital("B", 7, 22),
         Hospital("C", 8, 33, "motion=1"),
     )
     resolution_mm: float = 2.0
-    rounds: int = 12
+    rounds: int = 10
     batches_per_round: int = 25
     run: str = "demo"
     cohort: str = "ms-demo"

@@ -1,11 +1,12 @@
 """airflow.cfg of one place: lean enough that four instances share two cores.
 
-Measured with Airflow 3.3.2: the scheduler's idle pause decides latency and idle cost (0.5 s: a twentieth of a core;
-0.2 s cost a tenth), three parallel tasks instead of 32 save 30 processes, and 30 s instead of 5 for the first call of a
-task keeps a busy machine from losing it. A task whose process vanished is given up after 60 s instead of 300, and one
-whose scheduler vanished too is taken over by the next scheduler after 20 s instead of 300 (it looks for such orphans
-only at its own start and then at this interval), so that a restarted site goes on soon. The end of a
-task that parks is noticed after 1 s instead of 5: answered earlier, Airflow would fail it (docs/airflow.md). The file
+What was tried with Airflow 3.3.2: the scheduler's idle pause decides the latency, 0.5 s is half the default; three
+parallel tasks instead of 32 save 30 processes; 30 s instead of 5 for the first call of a task keeps a busy machine from
+losing it; DAG files are read again after ten minutes, not one, because each reading costs an interpreter. A task whose
+process vanished is given up after 60 s instead of 300, and one whose scheduler vanished too is taken over after 20 s
+instead of 300 (a scheduler looks for such orphans only at its start and then at this interval), so that a restarted
+site goes on soon. The end of a task that parks is noticed after 1 s instead of 5: answered earlier, Airflow would fail
+it (docs/airflow.md). The file
 holds the keys of the instance (mode 600) and is written once; `AIRFLOW_HOME=<place>/airflow airflow …` works by hand.
 """
 
@@ -108,7 +109,7 @@ def sections(place: Place, dags: Path, keys: dict[str, dict[str, str]]) -> dict[
             "orphaned_tasks_check_interval": "20",
             "enable_health_check": "False",
         },
-        "dag_processor": {"parsing_processes": "1", "min_file_process_interval": "60", "refresh_interval": "30"},
+        "dag_processor": {"parsing_processes": "1", "min_file_process_interval": "600", "refresh_interval": "30"},
         "triggerer": {"capacity": "100"},
         "workers": {"execution_api_timeout": "30", "min_heartbeat_interval": "1"},
         "logging": {"base_log_folder": str(place.airflow_home / "logs")},
