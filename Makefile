@@ -33,7 +33,7 @@ demo: $(READY) ## Three hospitals, one centre, from DICOM to a federated model (
 demo-stop: $(READY) ## End a demo that was left running.
 	@$(BIN)/konsil demo stop
 
-test: $(READY) lint ## Lint and all tests but the slow ones.
+test: $(READY) lint ## Lint and all tests but the whole demo.
 	@sh scripts/need_chromium.sh
 	@echo "== Tests"
 	@$(BIN)/python -m pytest
@@ -42,9 +42,9 @@ images: $(READY) ## Take the pictures of docs/images anew, with a real browser.
 	@sh scripts/need_chromium.sh
 	@KONSIL_IMAGES=$(CURDIR)/docs/images $(BIN)/python -m pytest -m e2e tests/e2e/test_e2e_path.py
 
-test-all: $(READY) lint ## Also the slow tests and the whole demo.
+test-all: $(READY) lint ## All tests and the whole demo.
 	@sh scripts/need_chromium.sh
-	@$(BIN)/python -m pytest -m "slow or demo or not slow"
+	@$(BIN)/python -m pytest -m "demo or not demo"
 
 lint: $(READY) ## ruff, mypy strict, import layers.
 	@echo "== Lint"
