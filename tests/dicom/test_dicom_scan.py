@@ -42,11 +42,27 @@ def test_one_patient_with_t1w_and_flair_is_a_case(site: SiteFolder, inbox: Path)
     assert case["warnings"] == []
 
 
-def test_scan_json_holds_no_identifier_but_in_paths(site: SiteFolder, inbox: Path, planted: dict[str, str]) -> None:
-    shutil.move(inbox / "Plantagenet_W", inbox / "x")
+def test_scan_json_holds_no_identifier_and_no_path(site: SiteFolder, inbox: Path, planted: dict[str, str]) -> None:
+    next(inbox.rglob("a/IMG004")).write_bytes(b"\0" * 128 + b"DICM" + b"broken")
     scan(site, "ms", inbox)
     text = (site.cohort("ms").work / "scan.json").read_text()
     assert [name for name, value in planted.items() if value in text] == []
+    assert not [word for word in ("Plantagenet", "IMG", str(inbox)) if word in text]
+    assert read_scan(site.cohort("ms"))["inbox"] == str(inbox)
+
+
+def test_scanning_again_writes_the_same_bytes(site: SiteFolder, inbox: Path) -> None:
+    scan(site, "ms", inbox)
+    before = (site.cohort("ms").work / "scan.json").read_bytes()
+    scan(site, "ms", inbox)
+    assert (site.cohort("ms").work / "scan.json").read_bytes() == before
+
+
+def test_paths_sealed_under_another_secret_are_refused(site: SiteFolder, inbox: Path) -> None:
+    scan(site, "ms", inbox)
+    (site.keys / "pseudonym.key").write_bytes(bytes(32))
+    with pytest.raises(BadInput, match=r"a path in scan\.json cannot be read"):
+        read_scan(site.cohort("ms"))
 
 
 def test_the_pseudonym_depends_on_the_secret_and_on_nothing_else(tmp_path: Path, inbox: Path) -> None:
@@ -175,7 +191,9 @@ def test_a_truncated_file_sets_its_case_aside_and_leaves_the_others(
     assert outcome.exit_code == 2
     assert len(convertible) == 1
     assert any("files" in name for name in outcome.set_aside)
-    assert not any("other/T1w" in sentence for sentence in outcome.set_aside.values()), "paths stay in scan.json"
+    assert not any("other/T1w" in sentence for sentence in outcome.set_aside.values()), (
+        "paths are named by konsil scan --paths only"
+    )
     assert read_scan(site.cohort("ms"))["unreadable"] != {}
 
 

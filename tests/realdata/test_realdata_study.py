@@ -72,9 +72,8 @@ def test_no_identifier_survives_outside_the_inbox(site: tuple[Path, dict[str, st
     home, said = site
     for verb, text in said.items():
         assert [secret for secret in secrets if secret in text.encode()] == [], f"{verb} said it"
-    scan = home / "work" / "study" / "scan.json"  # holds paths of the inbox, mode 600, stays at the site
     for path in home.rglob("*"):
-        if path.is_file() and path != scan:
+        if path.is_file():
             content = path.read_bytes()
             content += gzip.decompress(content) if path.suffix == ".gz" else b""
             assert [secret for secret in secrets if secret in content] == [], f"{path.name} holds it"

@@ -13,6 +13,7 @@ from konsil.types import Json
 def scan(
     inbox: Path = typer.Argument(..., metavar="IN", help="Folder with DICOM, in any folders and under any names."),
     cohort: str = typer.Option(..., "--cohort", help="Name of the cohort, e.g. ms-2024."),
+    paths: bool = typer.Option(False, "--paths", help="Also print the paths of broken files: they may name patients."),
     result: Path | None = RESULT,
 ) -> None:
     """Find T1w and FLAIR in an inbox and propose cases, with reasons. Nothing is copied.
@@ -27,7 +28,10 @@ def scan(
     speak()
     site = SiteFolder(Settings().home)
     outcome = find(site, cohort, inbox)
-    show(read_scan(site.cohort(cohort)))
+    found = read_scan(site.cohort(cohort))
+    show(found)
+    for sentence, broken in sorted(found["unreadable"].items()) if paths else ():
+        typer.echo("\n".join(f"{sentence} {path}" for path in broken))
     leave(outcome, result=result)
 
 

@@ -3,7 +3,7 @@
 DICOM files are recognised by their content: the letters DICM after 128 bytes (PS3.10, 7.1), or, for very old files, a
 beginning with group 0008. Pixel data is not read; whether it is all there is known from its length. What is no DICOM is
 counted, what cannot be read is kept with its reason, and nothing stops the walk. Messages never repeat a file name,
-because hospitals put patients' names into them: paths stay in scan.json.
+because hospitals put patients' names into them: scan.json holds paths sealed.
 """
 
 from __future__ import annotations

@@ -15,7 +15,11 @@ import hmac
 import os
 import secrets
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from konsil.cohort.folder import SiteFolder
 from konsil.errors import BadInput
@@ -24,6 +28,7 @@ from konsil.files import replacing
 SECRET_BYTES = 32
 SUBJECT_LETTERS = 10
 LONGEST_SHIFT_DAYS = 3650
+SEALED_PATH = b"path of the inbox"
 STANDARD_UIDS = "1.2.840.10008."
 """UIDs below this root name classes and transfer syntaxes of the standard, nothing of a patient (PS3.6, Annex A)."""
 
@@ -60,6 +65,25 @@ class Pseudonyms:
         if uid.startswith(STANDARD_UIDS) or not uid:
             return uid
         return f"2.25.{int.from_bytes(self._keyed('uid', uid)[:16])}"
+
+    def seal(self, text: str) -> str:
+        """A path of the inbox, encrypted: the same for the same path, readable with the site's secret only."""
+        return base64.urlsafe_b64encode(self._cipher.encrypt(os.fsencode(text), [SEALED_PATH])).decode()
+
+    def unseal(self, token: str) -> str:
+        """The path that was sealed; raises `BadInput` if it was sealed under another secret, or changed."""
+        try:
+            return os.fsdecode(self._cipher.decrypt(base64.urlsafe_b64decode(token), [SEALED_PATH]))
+        except (InvalidTag, ValueError) as error:
+            raise BadInput(
+                "a path in scan.json cannot be read",
+                expected="paths sealed under this site's key",
+                hint="If the key in the site's folder was replaced, scan again",
+            ) from error
+
+    @cached_property
+    def _cipher(self) -> AESSIV:
+        return AESSIV(hmac.new(self._secret, SEALED_PATH, hashlib.sha512).digest())
 
     def _keyed(self, purpose: str, text: str) -> bytes:
         return hmac.new(self._secret, f"{purpose}:{text}".encode(), hashlib.sha256).digest()

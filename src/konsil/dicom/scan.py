@@ -18,6 +18,7 @@ from konsil.dicom.contrast import FLAIR, SEG
 from konsil.dicom.headers import Contents, read_inbox
 from konsil.dicom.masks import owner
 from konsil.dicom.pseudonyms import Pseudonyms, open_pseudonyms
+from konsil.dicom.sealed import opened, sealed
 from konsil.dicom.series import Series, fingerprint, group
 from konsil.errors import BadInput, Missing, Refused
 from konsil.files import read_json, write_json
@@ -25,7 +26,7 @@ from konsil.provenance import versions
 from konsil.types import Json, Outcome
 
 log = logging.getLogger(__name__)
-FORMAT = "konsil-scan/1"
+FORMAT = "konsil-scan/2"
 STEP = "scan"
 MASK = "MASK"
 
@@ -38,12 +39,13 @@ def scan(site: SiteFolder, cohort: str, inbox: Path) -> Outcome:
     """
     folder = site.cohort(cohort)
     contents = read_inbox(inbox)
-    choices = propose(contents, open_pseudonyms(site))
+    pseudonyms = open_pseudonyms(site)
+    choices = propose(contents, pseudonyms)
     masks, homeless = assign_masks(inbox, contents, choices)
     cases = {name: describe(inbox, choice, masks.get(name)) for name, choice in choices.items() if not choice.lacking}
     aside = {name: choice.lacking for name, choice in choices.items() if choice.lacking} | homeless
     for sentence, paths in contents.unreadable.items():
-        aside[unreadable_name(sentence)] = f"{sentence} {len(paths)} such files; their paths are in scan.json."
+        aside[unreadable_name(sentence)] = f"{sentence} {len(paths)} such files; konsil scan --paths names them."
     found = {
         "format": FORMAT,
         "inbox": str(inbox.absolute()),
@@ -53,7 +55,7 @@ def scan(site: SiteFolder, cohort: str, inbox: Path) -> Outcome:
         "ignored": dict(contents.ignored),
         "software": versions(),
     }
-    settle(folder, found, choices)
+    settle(folder, sealed(found, pseudonyms), choices)
     log.info("scan of the inbox: %d cases, %d set aside", len(cases), len(aside))
     return Outcome(tuple(sorted(cases)), aside)
 
@@ -111,7 +113,7 @@ def entry(inbox: Path, series: Series) -> Json:
 
 
 def settle(folder: CohortFolder, found: Json, choices: dict[str, Choice]) -> None:
-    """Write scan.json and bring the set-aside files of the cohort up to date with it."""
+    """Write scan.json (`found`, its paths sealed) and bring the cohort's set-aside files up to date with it."""
     path = folder.work / "scan.json"
     before: Json = read_json(path) if path.exists() else {"cases": {}}
     if folder.frozen.exists() and before["cases"] != found["cases"]:
@@ -126,11 +128,11 @@ def settle(folder: CohortFolder, found: Json, choices: dict[str, Choice]) -> Non
     for name, choice in choices.items():
         if choice.lacking:
             folder.set_aside(Case.parse(name), STEP, choice.lacking)
-    write_json(path, found, mode=0o600)  # paths of an inbox often hold names
+    write_json(path, found, mode=0o600)
 
 
 def read_scan(folder: CohortFolder) -> Json:
-    """What `scan` found for this cohort; raises `Missing` if it was not scanned."""
+    """What `scan` found for this cohort, its paths in clear; raises `Missing` if it was not scanned."""
     path = folder.work / "scan.json"
     if not path.is_file():
         raise Missing(
@@ -141,7 +143,7 @@ def read_scan(folder: CohortFolder) -> Json:
         raise BadInput(
             "scan.json is of another version", expected=FORMAT, got=str(found.get("format"))[:40], hint="Scan again"
         )
-    return found
+    return opened(found, open_pseudonyms(folder.site))
 
 
 def unreadable_name(sentence: str) -> str:
