@@ -127,4 +127,5 @@ def sweep(marker: str, *, patience_s: float = 5.0, **more: str) -> list[psutil.P
             with suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(left, timeout=1)
+    reap()
     return []
