@@ -7,7 +7,6 @@ voxel by voxel onto the oriented FLAIR grid (closest canonical, RAS+), never int
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import pydicom
+from pydicom.errors import InvalidDicomError
 
 from konsil.cohort import bids
 from konsil.cohort.cases import Case
@@ -24,9 +23,10 @@ from konsil.dicom.contrast import FLAIR, SEG, T1W
 from konsil.dicom.converter import converted
 from konsil.dicom.deidentify import SOURCES
 from konsil.dicom.geometry import HEAD, Grid, Limits, frames_of, grid_of
-from konsil.dicom.headers import BROKEN
+from konsil.dicom.keep import KEPT
 from konsil.dicom.masks import voxels, write_mask
 from konsil.dicom.proposed import each_proposed
+from konsil.dicom.reading import BROKEN, read_dicom
 from konsil.dicom.scan import MASK, read_scan
 from konsil.errors import BadInput, Missing
 from konsil.files import read_json, replacing, sha256_of, write_json
@@ -115,15 +115,13 @@ def finish(image: Path, facts: Json, notes: Json, step: str) -> None:
 def checked_grid(series: Path, role: str, limits: Limits) -> Grid:
     """The grid of a series of DICOM files; raises `BadInput` that begins with the role."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # values that break a rule of their VR; geometry asks for what it needs
-            headers = [pydicom.dcmread(file, stop_before_pixels=True) for file in sorted(series.glob("*.dcm"))]
-            return grid_of(frames_of(headers), limits)
+        headers = [read_dicom(file, KEPT) for file in sorted(series.glob("*.dcm"))]
+        return grid_of(frames_of(headers), limits)
     except BadInput as refusal:
         raise BadInput(
             f"{role}: {refusal.what}", expected=refusal.expected, got=refusal.got, hint=refusal.hint
         ) from refusal
-    except BROKEN as error:
+    except (*BROKEN, InvalidDicomError) as error:
         raise BadInput(f"{role}: its headers cannot be read", got=type(error).__name__) from error
 
 

@@ -9,30 +9,29 @@ The result says so itself: PatientIdentityRemoved, and the codes of PS3.16 CID 7
 from __future__ import annotations
 
 import shutil
-import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pydicom
 from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.errors import InvalidDicomError
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID
 
 from konsil.cohort.cases import Case
 from konsil.cohort.folder import CohortFolder, SiteFolder
 from konsil.dicom.contrast import SECONDARY_CAPTURE
-from konsil.dicom.headers import BROKEN
 from konsil.dicom.keep import DATES, KEPT, PUBLIC_CODES
 from konsil.dicom.masks import voxels, write_mask
 from konsil.dicom.physics import words
 from konsil.dicom.proposed import each_proposed
 from konsil.dicom.pseudonyms import Pseudonyms, open_pseudonyms
+from konsil.dicom.reading import BROKEN, discreet, read_dicom
 from konsil.dicom.scan import MASK, read_scan
 from konsil.dicom.series import fingerprint, patient_of
 from konsil.errors import BadInput, Missing
-from konsil.files import read_json, write_json
+from konsil.files import is_full, read_json, write_json
 from konsil.types import Json, Outcome
 
 STEP = "deidentify"
@@ -42,6 +41,8 @@ METHOD_CODES = (
     ("113107", "Retain Longitudinal Temporal Information Modified Dates Option"),
 )
 SOURCES = "sources.json"
+WHOSE = frozenset({"PatientID", "PatientName", "PatientBirthDate"})
+"""Read to know whose pseudonym belongs to a file; they do not come along."""
 
 
 def deidentify(
@@ -104,15 +105,16 @@ def check_unchanged(inbox: Path, role: str, entry: Json) -> None:
 
 def copy_file(source: Path, target: Path, role: str, case: Case, pseudonyms: Pseudonyms) -> None:
     """Rebuild one file; raises `BadInput` by the role of the series, never by the name of the file."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # values that break a rule of their VR are copied as they are
-        try:
-            copy = rebuild(pydicom.dcmread(source, force=True), role, case, pseudonyms)
-        except BROKEN as error:
-            raise BadInput(
-                f"a file of the {role} cannot be copied", expected="a whole DICOM file", got=type(error).__name__
-            ) from error
-        copy.save_as(target, enforce_file_format=True)
+    try:
+        copy = rebuild(read_dicom(source, KEPT | WHOSE, pixels=True), role, case, pseudonyms)
+        with discreet():
+            copy.save_as(target, enforce_file_format=True)
+    except (*BROKEN, InvalidDicomError) as error:
+        if is_full(error):
+            raise
+        raise BadInput(
+            f"a file of the {role} cannot be copied", expected="a whole DICOM file", got=type(error).__name__
+        ) from error
 
 
 def rebuild(original: Dataset, role: str, case: Case, pseudonyms: Pseudonyms) -> Dataset:
