@@ -136,7 +136,7 @@ def place_lesions(folder: CohortFolder, case: Case, drawing: Path, source_sha256
     if len(files) != 1:
         raise BadInput("the lesions are not drawn in one file", expected="one segmentation", got=str(len(files)))
     if files[0].name.endswith(".nii.gz"):
-        mask = on_grid(*voxels(files[0]), grid)
+        mask = on_grid(*voxels(drawing, files[0].name), grid)
     else:
         mask, _ = read_seg(files[0], grid)
     write_mask(mask, grid[1], folder.lesions(case))

@@ -1,4 +1,4 @@
-"""Reading an inbox: any folders, any file names, only what the headers say.
+"""Reading an inbox: any folders, any archives, any file names, only what the headers say.
 
 DICOM files are recognised by their content: the letters DICM after 128 bytes (PS3.10, 7.1), or, for very old files, a
 beginning with group 0008. Pixel data is not read; whether it is all there is known from its length. What is no DICOM is
@@ -11,15 +11,13 @@ from __future__ import annotations
 import logging
 import math
 import os
-import warnings
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.errors import InvalidDicomError
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     EnhancedMRImageStorage,
@@ -28,6 +26,10 @@ from pydicom.uid import (
     SegmentationStorage,
 )
 
+from konsil.dicom.archive import DAMAGED, is_archive
+from konsil.dicom.directory import count_absent, is_directory, referenced, tidy
+from konsil.dicom.inbox import FORBIDDEN, INSIDE, PREAMBLE_BYTES, Listing, list_inbox, open_member
+from konsil.dicom.reading import BROKEN, parse
 from konsil.errors import BadInput, Missing
 
 log = logging.getLogger(__name__)
@@ -45,17 +47,19 @@ PixelSpacing BitsAllocated BurnedInAnnotation SharedFunctionalGroupsSequence Per
 END_OF_SEQUENCE = b"\xfe\xff\xdd\xe0"
 """The delimiter behind compressed pixels (FFFE,E0DD), PS3.5 A.4; compressed syntaxes are all little endian."""
 TAIL_BYTES = 1 << 16
-BROKEN = (OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, NotImplementedError, BytesLengthException)
-"""What pydicom raises for headers that are cut short or scrambled."""
 FILES_PER_LINE = 2000
 BROKEN_HEADER = "The header of the file is broken or cut short."
+DAMAGED_ENTRY = "The file in the archive is damaged: it is not what was packed."
+NESTED = "An archive within an archive is not read; unpack the outer one into the inbox."
+TABLES = "DICOMDIR files (tables of contents)"
+ABSENT = "files that a DICOMDIR names and that are not in the inbox"
 VOLUMES = (MRImageStorage, EnhancedMRImageStorage, SegmentationStorage)
 MASK_WORDS = ("lesion", "mask", "label")
 
 
 @dataclass(frozen=True)
 class Instance:
-    """One DICOM file: its path relative to the inbox, its header, and what is wrong with it (empty if nothing)."""
+    """One DICOM file: its name in the inbox, its header, and what is wrong with it (empty if nothing)."""
 
     path: str
     header: Dataset
@@ -64,10 +68,11 @@ class Instance:
 
 @dataclass
 class Contents:
-    """What lies in an inbox. `unreadable` and `ignored` are keyed by a sentence; `masks` are NIfTI files."""
+    """What lies in an inbox, by name. `unreadable` and `ignored` are keyed by a sentence; `masks` are NIfTI files."""
 
     instances: list[Instance] = field(default_factory=list)
     masks: list[str] = field(default_factory=list)
+    directories: list[str] = field(default_factory=list)
     unreadable: dict[str, list[str]] = field(default_factory=dict)
     ignored: Counter[str] = field(default_factory=Counter)
 
@@ -78,67 +83,108 @@ def read_inbox(inbox: Path) -> Contents:
         raise Missing(
             "the inbox is not there", expected="a folder with DICOM files", hint="Check the path of the inbox"
         )
-    contents, seen = Contents(), set[str]()
-    files = sorted(path for path in inbox.rglob("*") if path.is_file())
-    if not files:
+    listing = list_inbox(inbox)
+    contents, seen = Contents(unreadable=listing.unreadable, ignored=listing.ignored), set[str]()
+    if not listing.names and not listing.unreadable:
         raise BadInput("the inbox is empty", expected="DICOM files, in any folders", hint="Export the studies into it")
-    for count, file in enumerate(files, start=1):
+    for count, name in enumerate(listing.names, start=1):
         if count % FILES_PER_LINE == 0:
-            log.info("scan: %d of %d files read", count, len(files))
-        take(file, file.relative_to(inbox).as_posix(), contents, seen)
+            log.info("scan: %d of %d files read", count, len(listing.names))
+        take(inbox, name, contents, seen)
+    look_for_absent(inbox, listing, contents)
     if not contents.instances and not contents.unreadable:
         raise BadInput(
             "the inbox holds no DICOM image",
             expected="DICOM files, in any folders",
-            got=f"{len(files)} other files",
+            got=f"{len(listing.names)} other files",
             hint="Export the studies as DICOM; pictures such as JPEG carry no geometry",
         )
     return contents
 
 
-def take(file: Path, name: str, contents: Contents, seen: set[str]) -> None:
-    """Put one file where it belongs: image, mask, unreadable or ignored."""
-    if file.name.lower().endswith((".nii", ".nii.gz")):
-        if any(word in file.name.lower() for word in MASK_WORDS):
+def take(inbox: Path, name: str, contents: Contents, seen: set[str]) -> None:
+    """Put one file where it belongs: image, mask, table of contents, unreadable or ignored."""
+    own_name = PurePosixPath(name).name.lower()
+    if own_name.endswith((".nii", ".nii.gz")):
+        if any(word in own_name for word in MASK_WORDS):
             contents.masks.append(name)
         else:
             contents.ignored["NIfTI files that are not named as lesion masks"] += 1
         return
     try:
-        header, fault = read_header(file)
+        header, fault = read_header(inbox, name)
     except InvalidDicomError:
         contents.ignored["files that are not DICOM"] += 1
-        return
-    except BROKEN:
-        contents.unreadable.setdefault(BROKEN_HEADER, []).append(name)
-        return
+    except FileNotFoundError:
+        contents.ignored["files that went away while they were read"] += 1
+    except BadInput as refusal:
+        contents.unreadable.setdefault(refusal.sentence, []).append(name)
+    except BROKEN as error:
+        contents.unreadable.setdefault(reason_of(error, name), []).append(name)
+    else:
+        sort_in(Instance(name, header, fault), contents, seen)
+
+
+def reason_of(error: Exception, name: str) -> str:
+    """The sentence for a file that raised one of `BROKEN`."""
+    if isinstance(error, PermissionError):
+        return FORBIDDEN
+    return DAMAGED_ENTRY if INSIDE in name and isinstance(error, DAMAGED) else BROKEN_HEADER
+
+
+def sort_in(instance: Instance, contents: Contents, seen: set[str]) -> None:
+    """Keep an image, once; count what is none."""
+    header = instance.header
     uid = str(header.get("SOPInstanceUID", ""))
-    if "Rows" not in header or "SeriesInstanceUID" not in header:
+    if is_directory(header):
+        contents.directories.append(instance.path)
+        contents.ignored[TABLES] += 1
+    elif "Rows" not in header or "SeriesInstanceUID" not in header:
         if header.file_meta.get("MediaStorageSOPClassUID") in (None, *VOLUMES):
-            contents.unreadable.setdefault(BROKEN_HEADER, []).append(name)
+            contents.unreadable.setdefault(BROKEN_HEADER, []).append(instance.path)
         else:
             contents.ignored["DICOM files without an image"] += 1
     elif uid in seen:
         contents.ignored["copies of an image that is there already"] += 1
     else:
         seen.add(uid)
-        contents.instances.append(Instance(name, header, fault))
-        if fault:
-            contents.unreadable.setdefault(fault, []).append(name)
+        contents.instances.append(instance)
+        if instance.fault:
+            contents.unreadable.setdefault(instance.fault, []).append(instance.path)
 
 
-def read_header(file: Path) -> tuple[Dataset, str]:
-    """The header of one file without its pixels, and its fault (empty if the pixels are all there).
+def look_for_absent(inbox: Path, listing: Listing, contents: Contents) -> None:
+    """Count the files that DICOMDIRs name and that are not in the inbox."""
+    there = {tidy(name) for name in listing.names if contents.directories}
+    for name in contents.directories:
+        try:
+            with open_member(inbox, name) as stream:
+                absent = count_absent(name, referenced(stream), there)
+        except (InvalidDicomError, *BROKEN):
+            contents.unreadable.setdefault(BROKEN_HEADER, []).append(name)
+            continue
+        if absent:
+            log.warning("scan: a DICOMDIR names %d files that are not in the inbox", absent)
+            contents.ignored[ABSENT] += absent
 
-    Raises `InvalidDicomError` if it is no DICOM; whatever pydicom raises if the header itself is broken.
+
+def read_header(inbox: Path, name: str) -> tuple[Dataset, str]:
+    """The header of one file of the inbox without its pixels, and its fault (empty if the pixels are all there).
+
+    Raises `InvalidDicomError` if it is no DICOM, `BadInput` if it is an archive within an archive, and one of `BROKEN`
+    if the header itself is broken.
     """
-    with file.open("rb") as stream, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # odd values are common in real headers; the rules ask for what they need
-        start = stream.read(132)
-        ancient = start[128:] != b"DICM" and start[:2] == b"\x08\x00"
-        stream.seek(0)
-        header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=TAGS.split(), force=ancient)
-        return header, missing_pixels(header, stream)
+    with open_member(inbox, name) as stream:
+        start = stream.read(PREAMBLE_BYTES)
+        if name.lower().endswith(".zip") and is_archive(start) and start[128:] != b"DICM":
+            raise BadInput(NESTED)
+        return header_of(stream)
+
+
+def header_of(stream: BinaryIO) -> tuple[Dataset, str]:
+    """The header and the fault of the DICOM file in a seekable stream."""
+    header = parse(stream, TAGS.split())
+    return header, missing_pixels(header, stream)
 
 
 def missing_pixels(header: Dataset, stream: BinaryIO) -> str:

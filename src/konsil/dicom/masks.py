@@ -7,19 +7,23 @@ shares the longest way through the folders with it. If that does not settle it, 
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 from nibabel.filebasedimages import ImageFileError
 
+from konsil.dicom.archive import DAMAGED, open_entry
 from konsil.dicom.geometry import Grid, same_grid
+from konsil.dicom.inbox import split_name
 from konsil.errors import BadInput
 from konsil.files import replacing
 
+UNREADABLE = (OSError, EOFError, ValueError, ImageFileError, *DAMAGED)
 NOBODY = "No FLAIR has the voxels of this mask."
 SEVERAL = "Several FLAIRs have the voxels of this mask and lie equally near to it."
 
@@ -29,7 +33,7 @@ def owner(inbox: Path, mask: str, flairs: Mapping[str, tuple[Grid, str]]) -> str
 
     Raises `BadInput` with a sentence if no case or more than one fits.
     """
-    image = open_mask(inbox / mask)
+    image = open_mask(inbox, mask)
     fitting = [case for case, (grid, _) in flairs.items() if same_grid(grid, image.shape, image.affine)]
     if not fitting:
         raise BadInput(NOBODY, hint="A lesion mask has to be drawn on the FLAIR's own grid")
@@ -40,17 +44,24 @@ def owner(inbox: Path, mask: str, flairs: Mapping[str, tuple[Grid, str]]) -> str
     return nearest[0]
 
 
-def open_mask(path: Path) -> Any:
-    """Open a three-dimensional NIfTI image; raises `BadInput` otherwise."""
+def open_mask(inbox: Path, name: str) -> Any:
+    """Open a three-dimensional NIfTI image of the inbox, in an archive or not; raises `BadInput` otherwise."""
     try:
-        image: Any = nib.load(path)
-    except (OSError, ImageFileError, ValueError) as error:
+        path, inside = split_name(inbox, name)
+        image: Any = nib.load(path) if not inside else nib.Nifti1Image.from_stream(unpacked(path, inside))
+    except UNREADABLE as error:
         raise BadInput(
             "a lesion mask in the inbox cannot be read", expected="NIfTI", got=type(error).__name__
         ) from error
     if image.ndim != 3:
         raise BadInput("a lesion mask in the inbox is not a volume", expected="three dimensions", got=str(image.ndim))
     return image
+
+
+def unpacked(archive: Path, inside: str) -> BinaryIO:
+    """The bytes of a NIfTI file in an archive, as a stream without gzip."""
+    stream = open_entry(archive, inside)
+    return cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if inside.lower().endswith(".gz") else stream
 
 
 def common_folders(first: str, second: str) -> int:
@@ -64,10 +75,15 @@ def common_folders(first: str, second: str) -> int:
     return count
 
 
-def voxels(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
+def voxels(inbox: Path, name: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float64]]:
     """The mask (i, j, k) as 0 and 1 (anything above 0.5) and its affine (RAS mm); nothing else of the file is kept."""
-    image = open_mask(path)
-    mask = np.asarray(np.asanyarray(image.dataobj) > 0.5, dtype=np.uint8)
+    image = open_mask(inbox, name)
+    try:
+        mask = np.asarray(np.asanyarray(image.dataobj) > 0.5, dtype=np.uint8)
+    except UNREADABLE as error:
+        raise BadInput(
+            "a lesion mask in the inbox is damaged", expected="a whole file", got=type(error).__name__
+        ) from error
     return mask, np.asarray(image.affine, dtype=np.float64)
 
 

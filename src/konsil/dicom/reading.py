@@ -24,6 +24,8 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
+from konsil.dicom.archive import DAMAGED
+
 LARGEST_HEADER_BYTES = 1 << 25
 """Headers of enhanced images with thousands of frames take some megabytes."""
 LARGEST_VALUE_BYTES = 1 << 16
@@ -35,9 +37,9 @@ CHUNK_BYTES = 1 << 20
 PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 BROKEN = (
     *(OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, NotImplementedError),
-    *(RecursionError, MemoryError, AssertionError, struct.error, zlib.error),
+    *(RecursionError, MemoryError, AssertionError, struct.error, *DAMAGED),
 )
-"""What pydicom raises for headers that are cut short or scrambled."""
+"""What pydicom raises for headers that are cut short or scrambled, and archives for damaged files."""
 
 
 class Careful:

@@ -7,6 +7,7 @@ exports mix patients in one folder and spread one series over several. A case is
 from __future__ import annotations
 
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pydicom.dataset import Dataset
 from konsil.dicom.contrast import SEG, Contrast, classify
 from konsil.dicom.geometry import HEAD, Frame, Grid, Limits, frames_of, grid_of, reach_mm
 from konsil.dicom.headers import Instance
+from konsil.dicom.inbox import open_member
 from konsil.dicom.physics import Physics, number, physics_of
 from konsil.errors import BadInput
 from konsil.types import Json
@@ -172,10 +174,9 @@ def fingerprint(inbox: Path, files: Iterable[str]) -> str:
     """SHA-256 over names, sizes and first and last 4096 bytes of files: quick, and changes when a series does."""
     digest = hashlib.sha256()
     for name in sorted(files):
-        path = inbox / name
-        size = path.stat().st_size
-        with path.open("rb") as stream:
+        with open_member(inbox, name) as stream:
             start = stream.read(EDGE_BYTES)
+            size = stream.seek(0, os.SEEK_END)
             stream.seek(max(0, size - EDGE_BYTES))
-            digest.update(f"{name}\0{size}\0".encode() + start + stream.read())
+            digest.update(os.fsencode(f"{name}\0{size}\0") + start + stream.read())
     return digest.hexdigest()
