@@ -68,6 +68,8 @@ Stop or restart anything at any time: it continues where it was.
         "retries": 3,
         "retry_delay": timedelta(seconds=5),
         "retry_exponential_backoff": True,
+        "run_name": RUN,
+        "patience_s": 0,
     },
 )
 def join_federation() -> None:
@@ -84,61 +86,35 @@ def join_federation() -> None:
         assigned_users=CUSTODIANS,
     )
     decide = DecideOperator(
-        task_id="decide",
-        task_display_name="Record the decision",
-        run_name=RUN,
-        decision="{{ ti.xcom_pull(task_ids='approve') }}",
+        task_id="decide", task_display_name="Record the decision", decision="{{ ti.xcom_pull(task_ids='approve') }}"
     )
-    answer = TakePartOperator(
-        task_id="answer", task_display_name="Answer the centre", run_name=RUN, until="answers", patience_s=0
-    )
-    fingerprint = TakePartOperator(
-        task_id="fingerprint", task_display_name="Send the fingerprint", run_name=RUN, until="recipe", patience_s=0
-    )
-    wait_for_recipe = WaitOperator(
-        task_id="wait_for_recipe", task_display_name="Wait for the recipe", run_name=RUN, phase="prepare"
-    )
-    preprocess = TakePartOperator(
-        task_id="preprocess", task_display_name="Preprocess", run_name=RUN, until="prepare", patience_s=0
-    )
+    answer = TakePartOperator(task_id="answer", task_display_name="Answer the centre", until="answers")
+    fingerprint = TakePartOperator(task_id="fingerprint", task_display_name="Send the fingerprint", until="recipe")
+    wait_for_recipe = WaitOperator(task_id="wait_for_recipe", task_display_name="Wait for the recipe", phase="prepare")
+    preprocess = TakePartOperator(task_id="preprocess", task_display_name="Preprocess", until="prepare")
     start_rounds = StintOperator(
         task_id="start_rounds",
         task_display_name="Start the rounds",
         trigger_dag_id="train_rounds",
-        run_name=RUN,
         number=1,
         patience_s="{{ params.patience_s }}",
     )
     wait_for_rounds = WaitOperator(
         task_id="wait_for_rounds",
         task_display_name="Wait for the rounds",
-        run_name=RUN,
         phase="evaluation",
         trigger_rule="none_failed",
     )
     local_model = TakePartOperator(
-        task_id="local_model",
-        task_display_name="Train alone, for comparison",
-        run_name=RUN,
-        until="evaluation",
-        patience_s=0,
+        task_id="local_model", task_display_name="Train alone, for comparison", until="evaluation"
     )
     wait_for_others = WaitOperator(
-        task_id="wait_for_others", task_display_name="Wait for the other sites", run_name=RUN, phase="evaluation"
+        task_id="wait_for_others", task_display_name="Wait for the other sites", phase="evaluation"
     )
-    evaluate = TakePartOperator(
-        task_id="evaluate", task_display_name="Test all models", run_name=RUN, until="evaluation", patience_s=0
-    )
-    wait_for_final = WaitOperator(
-        task_id="wait_for_final", task_display_name="Wait for the release", run_name=RUN, phase="release"
-    )
+    evaluate = TakePartOperator(task_id="evaluate", task_display_name="Test all models", until="evaluation")
+    wait_for_final = WaitOperator(task_id="wait_for_final", task_display_name="Wait for the release", phase="release")
     store_model = TakePartOperator(
-        task_id="store_model",
-        task_display_name="Store the model",
-        run_name=RUN,
-        until="release",
-        patience_s=0,
-        last=True,
+        task_id="store_model", task_display_name="Store the model", until="release", last=True
     )
     verify >> others
     verify >> approve >> decide >> answer >> fingerprint >> wait_for_recipe >> preprocess >> start_rounds

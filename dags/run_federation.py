@@ -107,50 +107,39 @@ A site that stays silent does not stop the others as long as the quorum holds; t
         "retries": 3,
         "retry_delay": timedelta(seconds=5),
         "retry_exponential_backoff": True,
+        "run_name": RUN,
+        "patience_s": 0,
     },
 )
 def run_federation() -> None:
     publish_charter = PublishCharterOperator(
-        task_id="publish_charter", task_display_name="Publish the charter", run_name=RUN, form="{{ params }}"
+        task_id="publish_charter", task_display_name="Publish the charter", form="{{ params }}"
     )
     wait_for_answers = WaitOperator(
-        task_id="wait_for_answers", task_display_name="Wait for answers and fingerprints", run_name=RUN, phase="recipe"
+        task_id="wait_for_answers", task_display_name="Wait for answers and fingerprints", phase="recipe"
     )
-    recipe = RunPhaseOperator(
-        task_id="recipe", task_display_name="Make one recipe", run_name=RUN, until="recipe", patience_s=0
-    )
+    recipe = RunPhaseOperator(task_id="recipe", task_display_name="Make one recipe", until="recipe")
     start_rounds = StintOperator(
         task_id="start_rounds",
         task_display_name="Start the rounds",
         trigger_dag_id="aggregate_rounds",
-        run_name=RUN,
         number=1,
         patience_s="{{ params.patience_s }}",
     )
     wait_for_rounds = WaitOperator(
         task_id="wait_for_rounds",
         task_display_name="Wait for the rounds",
-        run_name=RUN,
         phase="evaluation",
         trigger_rule="none_failed",
     )
     share_local_models = RunPhaseOperator(
-        task_id="share_local_models",
-        task_display_name="Share the local models",
-        run_name=RUN,
-        until="evaluation",
-        patience_s=0,
+        task_id="share_local_models", task_display_name="Share the local models", until="evaluation"
     )
     wait_for_evaluation = WaitOperator(
-        task_id="wait_for_evaluation", task_display_name="Wait for the evaluations", run_name=RUN, phase="release"
+        task_id="wait_for_evaluation", task_display_name="Wait for the evaluations", phase="release"
     )
     release = RunPhaseOperator(
-        task_id="release",
-        task_display_name="Release the model and report",
-        run_name=RUN,
-        until="release",
-        patience_s=0,
-        last=True,
+        task_id="release", task_display_name="Release the model and report", until="release", last=True
     )
     publish_charter >> wait_for_answers >> recipe >> start_rounds >> wait_for_rounds
     wait_for_rounds >> share_local_models >> wait_for_evaluation >> release
