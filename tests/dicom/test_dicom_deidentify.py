@@ -48,7 +48,7 @@ def test_a_copy_says_that_it_is_one(scanned: CohortFolder) -> None:
     assert copy.StudyDate == name.split("_ses-")[1]
     assert copy.PatientIdentityRemoved == "YES"
     assert copy.LongitudinalTemporalInformationModified == "MODIFIED"
-    assert [item.CodeValue for item in copy.DeidentificationMethodCodeSequence] == ["113100", "113107"]
+    assert [item.CodeValue for item in copy.DeidentificationMethodCodeSequence] == ["113100", "113105", "113107"]
 
 
 def test_only_kept_attributes_and_the_marks_of_deidentification_remain(scanned: CohortFolder) -> None:
