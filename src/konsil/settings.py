@@ -7,9 +7,10 @@ Variables begin with `KONSIL_`. Nothing in the library reads the environment: co
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
 class Settings(BaseSettings):
@@ -28,3 +29,13 @@ class Settings(BaseSettings):
         ge=0,
         description="How long a stint waits warm for the next object before it gives its place back.",
     )
+    reviewers: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("reviewer", "admin"),
+        min_length=1,
+        description="Accounts that may decide on cases and sign a cohort off; parted by commas.",
+    )
+
+    @field_validator("reviewers", mode="before")
+    @classmethod
+    def _are_parted_by_commas(cls, value: object) -> object:
+        return tuple(filter(None, (name.strip() for name in value.split(",")))) if isinstance(value, str) else value

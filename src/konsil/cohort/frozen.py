@@ -50,10 +50,13 @@ class Strict(BaseModel):
 
 
 class Decision(Strict):
-    """What a reviewer decided about one case."""
+    """What a reviewer decided about one case; who, when and on which page, where it was not the signature itself."""
 
     decision: Literal["accept", "exclude"]
     reason: str = ""
+    by: str | None = None
+    at: Annotated[AwareDatetime, AfterValidator(in_utc)] | None = None
+    page_sha256: Sha256 | None = None
 
     @model_validator(mode="after")
     def _exclusion_has_a_reason(self) -> Decision:

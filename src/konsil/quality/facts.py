@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from konsil.cohort.volume import Volume
+from konsil.quality.lesions import count_lesions, lesion_ml
 from konsil.quality.panels import CaseImages
 from konsil.types import Json
 
@@ -14,11 +13,12 @@ def number_text(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def case_facts(images: CaseImages, movement: Json) -> list[tuple[str, str]]:
-    """Pairs of name and text, in the order in which they are shown."""
+def case_facts(images: CaseImages, movement: Json, scanner: Json) -> list[tuple[str, str]]:
+    """Pairs of name and text, in the order in which they are shown; `scanner` has a line by image."""
     facts = []
     for name, volume in (("T1w", images.t1w), ("FLAIR", images.flair)):
-        facts.append((f"{name} grid", "not there" if volume is None else grid_text(volume)))
+        parts = ["not there"] if volume is None else [grid_text(volume), *filter(None, [scanner.get(name)])]
+        facts.append((name, "; ".join(parts)))
     facts.append(("Lesions", lesion_text(images.lesions)))
     facts.append(("T1w to FLAIR", movement_text(movement)))
     return facts
@@ -35,17 +35,8 @@ def lesion_text(lesions: Volume | None) -> str:
     """Number of connected lesions and their volume."""
     if lesions is None:
         return "none drawn"
-    number, volume = count_lesions(lesions)
-    return f"{number}, together {volume:.1f} mL"
-
-
-def count_lesions(lesions: Volume) -> tuple[int, float]:
-    """Number of lesions (voxels that touch by face, edge or corner belong together) and their volume in mL."""
-    from scipy import ndimage
-
-    mask = lesions.data > 0
-    _, number = ndimage.label(mask, structure=np.ones((3, 3, 3)))
-    return int(number), float(mask.sum() * lesions.voxel_ml)
+    drawn = lesions.data > 0
+    return f"{count_lesions(drawn, lesions.voxel_ml)}, together {lesion_ml(drawn, lesions.voxel_ml):.1f} mL"
 
 
 def movement_text(movement: Json) -> str:

@@ -1,16 +1,14 @@
-"""The pictures of one case, in the order in which a reviewer asks for them.
+"""The pictures of one case. Which of them a page shows, in which order and under which words, is in `report.toml`.
 
-Is the lesion drawn where it shows? Does the T1w lie on the FLAIR? Was the brain found? What is in the air? Captions lie
-in `panels.toml`.
+Every figure is a function of the case's images and of its section, and gives the sheets it consists of, or None where
+an image it needs is not there.
 """
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import resources
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +16,7 @@ import numpy.typing as npt
 from konsil.cohort.volume import Volume
 from konsil.quality.pictures import Shown, grey_address, noise_window, outline_address, show, tissue_window
 from konsil.quality.planes import AXES, Box, Plane, View, bounding_box, cut, plane_at, spread, tile
+from konsil.quality.sections import TABLES, Section, sections
 
 MOSAIC_TILES, MOSAIC_COLUMNS, MOSAIC_PIXEL_MM = 18, 6, 1.0
 CLOSE_TILES, CLOSE_PIXEL_MM = 4, 0.6
@@ -40,42 +39,31 @@ class CaseImages:
     brain_flair: Volume | None
     brain_t1w: Volume | None
 
+    def named(self, field: str) -> Volume | None:
+        """The image that a section calls by this name; none for no name."""
+        found: Volume | None = getattr(self, field) if field else None
+        return found
+
+    def brain_of(self, field: str) -> Volume | None:
+        """The brain mask that lies on the grid of an image."""
+        return self.brain_t1w if field == "t1w" else self.brain_flair
+
 
 @dataclass(frozen=True)
 class Panel:
-    """One figure: its key in panels.toml, title, caption, and what it shows."""
+    """One section with the sheets of its figure."""
 
-    key: str
-    title: str
-    caption: str
-    kind: Literal["picture", "flicker"]
+    section: Section
     shown: tuple[Shown, ...]
 
 
-def captions() -> dict[str, dict[str, str]]:
-    """Title and caption of every panel, by key."""
-    return tomllib.loads(resources.files("konsil.quality").joinpath("panels.toml").read_text(encoding="utf-8"))
+Sheets = tuple[Shown, ...] | None
 
 
 def make_panels(images: CaseImages) -> list[Panel]:
-    """All panels that this case has images for, in the order of panels.toml."""
-    shown: dict[str, tuple[Shown, ...] | None] = {
-        "lesions": close_ups(images),
-        "flair": mosaic(images.flair, images.brain_flair, images.lesions),
-        "t1w": mosaic(images.registered, images.brain_flair, images.lesions),
-        "flicker": flicker(images),
-        "brain_flair": three_views(images.flair, images.brain_flair, outlined=True),
-        "brain_t1w": three_views(images.t1w, images.brain_t1w, outlined=True),
-        "air_flair": three_views(images.flair, images.brain_flair, outlined=False),
-        "air_t1w": three_views(images.t1w, images.brain_t1w, outlined=False),
-    }
-    panels = []
-    for key, text in captions().items():
-        found = shown.get(key)
-        if found:
-            kind: Literal["picture", "flicker"] = "flicker" if key == "flicker" else "picture"
-            panels.append(Panel(key, text["title"], text["caption"], kind, found))
-    return panels
+    """All panels that this case has images for, in the order of the page."""
+    found = ((one, FIGURES[one.figure](images, one)) for one in sections() if one.figure not in TABLES)
+    return [Panel(one, shown) for one, shown in found if shown]
 
 
 def box_of(grid: Volume, brain: Volume | None, margin_mm: float = MARGIN_MM) -> Box:
@@ -98,8 +86,9 @@ def picture(
     return show(grey, window, outlined, colour)
 
 
-def mosaic(volume: Volume | None, brain: Volume | None, lesions: Volume | None) -> tuple[Shown, ...] | None:
-    """Axial slices over the whole brain with the lesions outlined."""
+def mosaic(images: CaseImages, section: Section) -> Sheets:
+    """Axial slices over the whole brain with an outline."""
+    volume, brain = images.named(section.image), images.brain_of(section.image)
     if volume is None:
         return None
     box = box_of(volume, brain)
@@ -108,10 +97,10 @@ def mosaic(volume: Volume | None, brain: Volume | None, lesions: Volume | None) 
         plane_at(volume, "axial", index, box, MOSAIC_PIXEL_MM) for index in reversed(spread(low, high, MOSAIC_TILES))
     ]
     window = tissue_window(volume.data, inside(volume, brain))
-    return (picture(volume, lesions, planes, MOSAIC_COLUMNS, window, LESION),)
+    return (picture(volume, images.named(section.outline), planes, MOSAIC_COLUMNS, window, LESION),)
 
 
-def close_ups(images: CaseImages) -> tuple[Shown, ...] | None:
+def close_ups(images: CaseImages, section: Section) -> Sheets:
     """The axial slices with most lesion, enlarged: FLAIR above, T1w below."""
     if images.flair is None or images.lesions is None:
         return None
@@ -152,7 +141,7 @@ def middle_planes(grid: Volume, box: Box, pixel_mm: float) -> list[Plane]:
     return planes
 
 
-def flicker(images: CaseImages) -> tuple[Shown, ...] | None:
+def flicker(images: CaseImages, section: Section) -> Sheets:
     """Three views of FLAIR, of the registered T1w, and of the T1w as the scanner placed it."""
     if images.flair is None or images.registered is None or images.t1w is None:
         return None
@@ -170,19 +159,33 @@ def flicker(images: CaseImages) -> tuple[Shown, ...] | None:
     )
 
 
-def three_views(volume: Volume | None, brain: Volume | None, *, outlined: bool) -> tuple[Shown, ...] | None:
-    """The whole field of view in three planes: with the brain outlined, or windowed so that the air shows."""
+def masked(images: CaseImages, section: Section) -> Sheets:
+    """The whole field of view in three planes at two places, with the brain outlined."""
+    volume, mask = images.named(section.image), images.named(section.outline)
     if volume is None:
         return None
+    window = tissue_window(volume.data, inside(volume, mask))
+    return (picture(volume, mask, whole_planes(volume, mask, (0.3, 0.55)), 3, window, BRAIN),)
+
+
+def air(images: CaseImages, section: Section) -> Sheets:
+    """The whole field of view in three planes, inverted and windowed so that the air shows."""
+    volume, brain = images.named(section.image), images.brain_of(section.image)
+    if volume is None:
+        return None
+    window = noise_window(volume.data, inside(volume, brain))
+    return (picture(volume, None, whole_planes(volume, brain, (0.5,)), 3, window, BRAIN),)
+
+
+def whole_planes(volume: Volume, brain: Volume | None, shares: Sequence[float]) -> list[Plane]:
+    """Axial, coronal and sagittal planes over the whole grid, through the brain at these shares of its extent."""
     low, high = box_of(volume, brain, 0.0)
     whole = (np.zeros(3), np.array(volume.data.shape, float) - 1)
-    planes = []
-    for share in (0.3, 0.55) if outlined else (0.5,):
-        for view, (_, _, through) in AXES.items():
-            index = float(round(low[through] + share * (high[through] - low[through])))
-            planes.append(plane_at(volume, view, index, whole, MASK_PIXEL_MM))
-    window = (tissue_window if outlined else noise_window)(volume.data, inside(volume, brain))
-    return (picture(volume, brain if outlined else None, planes, 3, window, BRAIN),)
+    return [
+        plane_at(volume, view, float(round(low[through] + share * (high[through] - low[through]))), whole, MASK_PIXEL_MM)
+        for share in shares
+        for view, (_, _, through) in AXES.items()
+    ]
 
 
 def thumbnail(images: CaseImages) -> Shown | None:
@@ -199,3 +202,13 @@ def thumbnail(images: CaseImages) -> Shown | None:
     window = tissue_window(grid.data, inside(grid, brain))
     outline = outline_address(cut(lesions, plane), LESION) if lesions is not None else ""
     return Shown(grey_address(cut(grid, plane), window), outline, plane.width, plane.height)
+
+
+FIGURES: dict[str, Callable[[CaseImages, Section], Sheets]] = {
+    "mosaic": mosaic,
+    "close_ups": close_ups,
+    "air": air,
+    "mask": masked,
+    "flicker": flicker,
+}
+"""Figures by the name that `report.toml` gives them."""

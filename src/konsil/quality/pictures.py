@@ -45,9 +45,9 @@ def tissue_window(data: npt.NDArray[np.generic], brain: npt.NDArray[np.bool_]) -
 
 
 def noise_window(data: npt.NDArray[np.generic], brain: npt.NDArray[np.bool_]) -> Window:
-    """Shows the air: up to a fifth of the brain's median, everything brighter is white."""
+    """Shows the air, inverted as in MRIQC: no signal is white, a fifth of the brain's median and more is black."""
     values = np.asarray(data[brain] if brain.any() else data, dtype=np.float64)
-    return Window(0.0, float(max(np.median(values) / 5, 1e-6)))
+    return Window(float(max(np.median(values) / 5, 1e-6)), 0.0)
 
 
 def show(picture: Picture, window: Window, outlined: Picture | None = None, colour: str = "#ff7a2f") -> Shown:

@@ -2,11 +2,16 @@
 
 The page of the cohort names the SHA-256 of every case's page, so a signature over the one covers them all. It is
 written last. Cases that were set aside by any step appear on it with their sentence; nothing disappears silently.
+
+The page of a case shows its measures among those of the whole cohort, and names its neighbours. So it depends on the
+other cases' `_qc.json`: they are part of what it was made from (`konsil-inputs`), and when one of them changes, the
+page is written again, with the pictures it already holds. `konsil-case` in its head covers the case's own files alone.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +23,15 @@ from konsil.cohort.volume import Volume, read_volume
 from konsil.errors import Missing
 from konsil.files import read_json
 from konsil.quality.cohort_page import write_cohort_page
+from konsil.quality.company import Entry, keys, read_company
 from konsil.quality.facts import case_facts, number_text
 from konsil.quality.limits import measure_kinds
-from konsil.quality.pages import digest, is_written, render, write_page
-from konsil.quality.panels import CaseImages, make_panels, thumbnail
+from konsil.quality.origin import origin_of
+from konsil.quality.pages import KEPT, digest, is_written, part_of, render, seen_of, write_page
+from konsil.quality.panels import CaseImages, Panel, make_panels, thumbnail
+from konsil.quality.sections import section
+from konsil.quality.strips import HEIGHT, WIDTH, Strip, make_strip
+from konsil.quality.vocabulary import ARTIFACTS
 from konsil.types import Json, Outcome
 
 STEP = "report"
@@ -38,7 +48,10 @@ def report(cohort: CohortFolder, cases: Sequence[str] | None = None, *, workers:
             expected=f"converted images in {cohort.path.name}",
             hint="Run first: konsil scan, konsil deidentify, konsil convert",
         )
-    outcome = each_case(cohort, cases, STEP, report_case, workers=workers)
+    company = read_company(cohort)
+    strips = {key: strip for key in keys(company) if (strip := make_strip(key, company))}
+    work = partial(report_case, company=company, strips=strips)
+    outcome = each_case(cohort, cases, STEP, work, workers=workers)
     write_cohort_page(cohort)
     return outcome
 
@@ -53,31 +66,86 @@ def sources_of(cohort: CohortFolder, case: Case) -> dict[str, Path]:
     return {role: path for role, path in wanted.items() if path.is_file()}
 
 
-def report_case(cohort: CohortFolder, case: Case) -> None:
-    """Write the page of one case and its thumbnail for the cohort. Raises `Missing` before `konsil qc`."""
+def report_case(cohort: CohortFolder, case: Case, *, company: list[Entry], strips: dict[str, Strip]) -> None:
+    """Write the page of one case, unless one made from the same files lies there. Raises `Missing` before `konsil qc`."""
     sources = sources_of(cohort, case)
     if "qc" not in sources:
         raise Missing("the case has no verdict yet", hint="Run first: konsil qc COHORT")
-    inputs = fingerprint(sources)
-    mark = digest(inputs)
-    if is_written(cohort.report(case), mark):
+    inputs, origin = fingerprint(sources)["sha256"], origin_of(cohort, case)
+    seen, around = digest([inputs, origin]), neighbours(str(case), company)
+    mark = digest([seen, around, [strip.drawn(str(case)) for strip in strips.values()]])
+    path = cohort.report(case)
+    if is_written(path, mark):
         return
-    images = read_images(sources)
-    qc = read_json(sources["qc"])
-    movement = read_json(sources["movement"]) if "movement" in sources else {}
+    pictures = kept_pictures(path, seen) or draw(sources, origin)
     page = render(
         "case.html.j2",
         mark=mark,
+        seen=seen,
         case=str(case),
         cohort=cohort.name,
-        qc=qc,
-        groups=grouped(qc["measures"]),
-        facts=case_facts(images, movement),
-        panels=make_panels(images),
-        thumbnail=thumbnail(images),
-        inputs=inputs["sha256"],
+        pictures=pictures,
+        artifacts=ARTIFACTS,
+        inputs=inputs,
+        origin=origin,
+        **around,
+        **about_quality(read_json(sources["qc"]), strips, str(case)),
     )
-    write_page(cohort.report(case), page)
+    write_page(path, page)
+
+
+def about_quality(qc: Json, strips: dict[str, Strip], case: str) -> Json:
+    """What the template needs for verdict and measures."""
+    return {
+        "qc": qc,
+        "groups": grouped(qc["measures"], strips, case),
+        "measures": section("measures"),
+        "provenance": section("provenance"),
+        "width": WIDTH,
+        "height": HEIGHT,
+    }
+
+
+def neighbours(case: str, company: list[Entry]) -> Json:
+    """The cases before and after this one, its place among all, and how many there are (names may be empty)."""
+    names = [entry.case for entry in company]
+    place = names.index(case) if case in names else len(names)
+    return {
+        "before": names[place - 1] if 0 < place < len(names) else "",
+        "after": names[place + 1] if place + 1 < len(names) else "",
+        "place": place + 1,
+        "number": len(names),
+    }
+
+
+def kept_pictures(path: Path, seen: str) -> str:
+    """The pictures of the page that lies there, if it was made from the same files of the case."""
+    if seen_of(path) != seen:
+        return ""
+    return part_of(path.read_text(encoding="utf-8"), KEPT)
+
+
+def draw(sources: dict[str, Path], origin: Json) -> str:
+    """The pictures of a case, with its facts above them and its thumbnail below, as markup."""
+    images = read_images(sources)
+    movement = read_json(sources["movement"]) if "movement" in sources else {}
+    return render(
+        "pictures.html.j2",
+        facts=case_facts(images, movement, origin["scanner"]),
+        rows=in_rows(make_panels(images)),
+        thumbnail=thumbnail(images),
+    ).strip()
+
+
+def in_rows(panels: list[Panel]) -> list[list[Panel]]:
+    """Panels that stand side by side, together."""
+    rows: list[list[Panel]] = []
+    for panel in panels:
+        if panel.section.row and rows and rows[-1][0].section.row == panel.section.row:
+            rows[-1].append(panel)
+        else:
+            rows.append([panel])
+    return rows
 
 
 def read_images(sources: dict[str, Path]) -> CaseImages:
@@ -108,14 +176,15 @@ def read_mask(path: Path) -> Volume | None:
     return read_volume(path, "the lesion mask")
 
 
-def grouped(measures: Json) -> dict[str, list[Json]]:
-    """The table of measures by image: T1w, FLAIR, both."""
+def grouped(measures: Json, strips: dict[str, Strip], case: str) -> dict[str, list[Json]]:
+    """The table of measures by image: T1w, FLAIR, both; each line with its strip and the case's mark on it."""
     groups: dict[str, list[Json]] = {"T1w": [], "FLAIR": [], "both": []}
     for key in measure_kinds():
         if key in measures:
-            line = measures[key]
+            line, strip = measures[key], strips.get(key)
             shown = "" if line["value"] is None else f"{number_text(line['value'])} {line['unit']}".strip()
-            groups[line["image"]].append({**line, "limit": limit_text(line["limits"]), "shown": shown})
+            drawn = {"strip": strip, "dot": strip.dot(case) if strip else None}
+            groups[line["image"]].append({**line, "limit": limit_text(line["limits"]), "shown": shown, **drawn})
     return {image: lines for image, lines in groups.items() if lines}
 
 

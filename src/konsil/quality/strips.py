@@ -1,0 +1,112 @@
+"""One measure as a strip: every case a mark on a line, the limits as coloured ground behind them.
+
+The line runs from the lowest to the highest value of the cohort, and on to a limit if one is near. A mark's shape says
+its verdict as well as its colour (disc = pass, triangle = warn, square = fail), so that nobody has to tell colours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from konsil.quality.company import Entry, name_of, values_of
+from konsil.quality.facts import number_text
+from konsil.types import Json
+
+WIDTH, HEIGHT, EDGE = 340, 26, 10  # of a strip, in pixels
+NEAR = 0.6  # a limit is shown if it is nearer than this share of the range of values
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Values from `low` to `high` on a strip."""
+
+    low: float
+    high: float
+
+    def at(self, value: float) -> float:
+        """Pixels from the left, at most at the edges."""
+        share = (value - self.low) / (self.high - self.low)
+        return round(EDGE + (WIDTH - 2 * EDGE) * min(1.0, max(0.0, share)), 1)
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One case on a strip: position in pixels, verdict, its name and what to say about it."""
+
+    x: float
+    verdict: str
+    case: str
+    words: str
+
+
+@dataclass(frozen=True)
+class Strip:
+    """All values of one measure side by side. `bands` are (left, width, verdict) of the ground, in pixels."""
+
+    key: str
+    title: str
+    unit: str
+    lowest: str
+    highest: str
+    bands: tuple[tuple[float, float, str], ...]
+    dots: tuple[Dot, ...]
+
+    @property
+    def ticks(self) -> str:
+        """All cases as one SVG path of vertical lines, to be drawn behind a single case."""
+        places = sorted({round(dot.x) for dot in self.dots})
+        return "".join(f"M{x} 7v12" for x in places)
+
+    def drawn(self, case: str) -> Json:
+        """Whatever decides how the strip looks on the page of one case."""
+        dot = self.dot(case)
+        own = [dot.x, dot.verdict] if dot else []
+        return {"ends": [self.lowest, self.highest], "ticks": self.ticks, "bands": self.bands, "dot": own}
+
+    def dot(self, case: str) -> Dot | None:
+        """The mark of one case."""
+        return next((dot for dot in self.dots if dot.case == case), None)
+
+
+def make_strip(key: str, company: list[Entry]) -> Strip | None:
+    """The strip of one measure, or None if no case has it."""
+    pairs = values_of(key, company)
+    if not pairs:
+        return None
+    line: Json = pairs[0][0].measures[key]
+    scale = scale_of([value for _, value in pairs], line["limits"])
+    dots = tuple(
+        Dot(scale.at(value), entry.measures[key]["verdict"], entry.case, f"{entry.case}: {number_text(value)}")
+        for entry, value in pairs
+    )
+    ends = number_text(scale.low), number_text(scale.high)
+    return Strip(key, name_of(line), line["unit"], *ends, bands_of(scale, line["limits"]), dots)
+
+
+def scale_of(values: list[float], bounds: Json) -> Scale:
+    """From the lowest to the highest value, stretched to limits that are near; never of no width."""
+    low, high = min(values), max(values)
+    span = (high - low) or max(abs(high) * 0.2, 1e-6)
+    near = [limit for limit in bounds.values() if low - NEAR * span <= limit <= high + NEAR * span]
+    lowest, highest = min([low, *near]), max([high, *near])
+    if lowest == highest:
+        lowest, highest = low - span / 2, high + span / 2
+    return Scale(lowest, highest)
+
+
+def bands_of(scale: Scale, bounds: Json) -> tuple[tuple[float, float, str], ...]:
+    """Where on the strip a value warns or fails: (left, width, verdict)."""
+    left, right = 0.0, float(WIDTH)
+    edges = {name: scale.at(value) for name, value in bounds.items() if scale.low <= value <= scale.high}
+    beyond = {name for name, value in bounds.items() if value > scale.high and name.endswith("below")}
+    beyond |= {name for name, value in bounds.items() if value < scale.low and name.endswith("above")}
+    found = []
+    for verdict in ("warn", "fail"):
+        for side in ("below", "above"):
+            name = f"{verdict}_{side}"
+            if name in beyond:
+                found.append((left, right, verdict))
+            elif name in edges:
+                x = edges[name]
+                found.append((left, x, verdict) if side == "below" else (x, round(right - x, 1), verdict))
+    return tuple(found)
