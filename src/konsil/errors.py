@@ -6,13 +6,17 @@ KonsilError                 something a person can read and act on
 │   ├── BadMessage          an object from the store that fails a rule of docs/formats
 │   └── BadSetting          an environment variable, pass or charter
 ├── Missing                 something that has to exist first (with the step that makes it)
-└── Unavailable             a server or disk that did not do its part; trying again may help
+├── Unavailable             a server or disk that did not do its part; trying again may help
+└── Fault                   konsil itself failed: the kind and place of the error, never its text
 
 Every message is a sentence: what was wrong, what was expected, what came, what to do. It never holds a patient's
 identity, a key or a password: the caller names things by their role ("the T1w series of case 3"), not by their content.
 """
 
 from __future__ import annotations
+
+import traceback
+from pathlib import Path
 
 
 class KonsilError(Exception):
@@ -56,3 +60,19 @@ class Missing(KonsilError):
 
 class Unavailable(KonsilError):
     """A server or disk did not do its part; trying again later may help."""
+
+
+class Fault(KonsilError):
+    """Konsil itself failed. The text of the error may repeat a patient's values; only its kind and place are told."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> Fault:
+        """The fault behind an error that nobody foresaw, with the last place in konsil and where it was raised."""
+        frames = traceback.extract_tb(error.__traceback__)
+        ours = [frame for frame in frames if "konsil" in Path(frame.filename).parts]
+        places = {f"{Path(frame.filename).name} line {frame.lineno}": None for frame in (*ours[-1:], *frames[-1:])}
+        return cls(
+            "konsil itself failed here",
+            got=f"{type(error).__name__} in {', '.join(places) or 'a place unknown'}",
+            hint="Please report this line to those who maintain konsil",
+        )

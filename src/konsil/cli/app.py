@@ -13,7 +13,7 @@ import sys
 import typer
 
 from konsil import __version__, cli
-from konsil.errors import KonsilError
+from konsil.errors import Fault, KonsilError
 from konsil.files import is_full
 
 app = typer.Typer(
@@ -57,6 +57,9 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         typer.echo(f"konsil: {of_the_machine(error)}", err=True)
+        sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - the text of a traceback may repeat what a header says of a patient
+        typer.echo(f"konsil: {Fault.of(error).sentence}", err=True)
         sys.exit(1)
 
 

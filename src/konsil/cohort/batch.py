@@ -11,12 +11,14 @@ import logging
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from typing import TypeAlias
 
 from konsil.cohort.cases import Case
 from konsil.cohort.folder import CohortFolder
-from konsil.errors import BadInput, KonsilError, Unavailable
+from konsil.cohort.lock import alone
+from konsil.errors import BadInput, Fault, KonsilError, Unavailable
 from konsil.files import is_full
 from konsil.types import Outcome
 
@@ -70,20 +72,31 @@ def run(trial: Callable[[Case], tuple[Case, str]], cases: Sequence[Case], worker
         yield from map(trial, cases)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(cases)), mp_context=context) as pool:
-        yield from pool.map(trial, cases)
+    try:
+        with ProcessPoolExecutor(min(workers, len(cases)), mp_context=context) as pool:
+            yield from pool.map(trial, cases)
+    except BrokenProcessPool as error:
+        raise Unavailable(
+            "a worker was killed, perhaps for want of memory", hint="Run the step again with fewer workers; it goes on"
+        ) from error
 
 
 def attempt(cohort: CohortFolder, work: Work, case: Case) -> tuple[Case, str]:
-    """Work on one case; returns the case and the sentence of its refusal, or an empty one."""
+    """Work on one case; returns the case and the sentence of its refusal, or an empty one.
+
+    An error that nobody foresaw refuses the case too, by its kind and place: one odd image must not stop three hundred.
+    """
     try:
-        work(cohort, case)
+        with alone(cohort, str(case)):
+            work(cohort, case)
     except Unavailable:
         raise
     except KonsilError as error:
         return case, error.sentence
-    except OSError as error:
+    except Exception as error:
         if is_full(error):
             raise Unavailable("the disk is full", hint="Free some space and run the step again; it goes on") from error
-        raise
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the machine, not of the case
+        return case, Fault.of(error).sentence
     return case, ""

@@ -17,7 +17,7 @@ from konsil.cohort.folder import CohortFolder
 from konsil.cohort.frozen import BACKGROUND, Decision, FrozenCase, FrozenCohort, SignOff, read_frozen
 from konsil.cohort.splits import DEFAULT_FRACTIONS, UNLABELLED, check_fractions, split_patients
 from konsil.errors import BadInput, Missing
-from konsil.files import read_json, sha256_of, write_json
+from konsil.files import as_bytes, read_json, sha256_of, write_once
 from konsil.provenance import versions
 
 log = logging.getLogger(__name__)
@@ -62,9 +62,8 @@ def keep(frozen: FrozenCohort) -> FrozenCohort:
     """Write a frozen cohort into its `root`, or return the one that is there if it is the same."""
     path = frozen.root / "cohort.json"
     if not path.exists():
-        write_json(path, frozen.model_dump(mode="json"))
+        write_once(path, as_bytes(frozen.model_dump(mode="json")))
         log.info("froze cohort %s: %d cases", frozen.name, len(frozen.cases))
-        return frozen
     present = read_frozen(path)
     if present.content() != frozen.content():
         raise BadInput(

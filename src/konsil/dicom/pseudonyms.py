@@ -16,14 +16,13 @@ import os
 import secrets
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 
 from konsil.cohort.folder import SiteFolder
 from konsil.errors import BadInput
-from konsil.files import replacing
+from konsil.files import sweep, write_once
 
 SECRET_BYTES = 32
 SUBJECT_LETTERS = 10
@@ -92,19 +91,8 @@ class Pseudonyms:
 def open_pseudonyms(site: SiteFolder) -> Pseudonyms:
     """The site's pseudonyms; the secret is made at the first call and kept with mode 600."""
     path = site.keys / "pseudonym.key"
+    sweep(site.keys, folders=False)
     if not path.exists():
-        make_secret(path)
+        site.keys.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_once(path, secrets.token_bytes(SECRET_BYTES), mode=0o600)
     return Pseudonyms(path.read_bytes())
-
-
-def make_secret(path: Path) -> None:
-    """Write a new secret unless another process was first: a link fails where a rename would overwrite."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with replacing(path.with_suffix(".new"), mode=0o600) as part:
-        part.write_bytes(secrets.token_bytes(SECRET_BYTES))
-        part.chmod(0o600)
-        try:
-            os.link(part, path)
-        except FileExistsError:
-            return
-    path.with_suffix(".new").unlink(missing_ok=True)
