@@ -36,11 +36,11 @@ FORM = {
         description="A folder on this site's machine; empty means the site's inbox.",
     ),
     "limits": Param(
-        "paper",
+        "ms-paper",
         type="string",
-        enum=["paper", "wide", "phantom-2mm"],
+        enum=["ms-paper", "wide", "phantom-2mm"],
         title="Limits of the quality control",
-        description="paper: voxels of 1.0 ± 0.1 mm, as published. wide: other resolutions too. phantom-2mm: synthetic.",
+        description="ms-paper: voxels of 1.0 ± 0.1 mm, as published. wide: other resolutions too. phantom-2mm: synthetic.",
     ),
     "batch_size": Param(
         50,

@@ -12,12 +12,12 @@ class QcOperator(KonsilOperator):
 
     :param cohort: name of the cohort (templated)
     :param cases: the cases of one batch; none means all (templated)
-    :param limits: paper, wide, phantom-2mm or a TOML file (templated)
+    :param limits: ms-paper, wide, phantom-2mm or a TOML file (templated)
     """
 
     template_fields = ("cohort", "cases", "limits")
 
-    def __init__(self, *, cohort: str, cases: list[str] | None = None, limits: str = "paper", **kwargs: Any) -> None:
+    def __init__(self, *, cohort: str, cases: list[str] | None = None, limits: str = "ms-paper", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.cohort = cohort
         self.cases = cases

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
-from konsil.quality.artifacts import air_structure, entropy_focus, spike_score
-from konsil.quality.coverage import cropped_percent, outside_mm, volume_similarity, voxel_deviation_mm
+from konsil.quality.air import air_structure
+from konsil.quality.coverage import beyond_faces_mm, cropped_percent, volume_similarity, voxel_deviation_mm
 from konsil.quality.noise import noise_sd, signal_to_noise
 from konsil.quality.regions import otsu
+from konsil.quality.sharpness import efc
+from konsil.quality.spikes import spike_score
 
 SHAPE = (40, 44, 48)
 RNG = np.random.default_rng(11)
@@ -45,16 +47,16 @@ def test_without_noise_or_region_there_is_no_ratio() -> None:
 def test_entropy_is_0_in_one_voxel_and_1_when_spread_evenly() -> None:
     point = np.zeros(SHAPE)
     point[3, 3, 3] = 9
-    assert entropy_focus(point) == pytest.approx(0)
-    assert entropy_focus(np.full(SHAPE, 9.0)) == pytest.approx(1)
+    assert efc(point) == pytest.approx(0)
+    assert efc(np.full(SHAPE, 9.0)) == pytest.approx(1)
 
 
 def test_entropy_grows_with_a_ghost_and_not_with_brightness() -> None:
     head = np.zeros(SHAPE)
     head[10:20, 10:20, 10:30] = 100
     ghost = head + 0.2 * np.roll(head, 22, axis=1)
-    assert entropy_focus(ghost) > entropy_focus(head)
-    assert entropy_focus(7 * head) == pytest.approx(entropy_focus(head))
+    assert efc(ghost) > efc(head)
+    assert efc(7 * head) == pytest.approx(efc(head))
 
 
 def test_a_spike_of_n_times_the_level_scores_about_ln_n() -> None:
@@ -84,11 +86,11 @@ def test_masked_air_has_no_structure_to_measure() -> None:
 def test_points_outside_the_picture_are_as_far_as_they_are() -> None:
     affine = np.diag([2.0, 2, 3, 1])
     points = np.array([[0, 0, 0], [-1, 0, 0], [-3, 0, 0], [18, 18, 27], [0, 0, 35.5]])
-    np.testing.assert_allclose(outside_mm(points, affine, (10, 10, 10)), [0, 0, 2, 0, 7])
+    np.testing.assert_allclose(beyond_faces_mm(points, affine, (10, 10, 10)).max(axis=1), [0, 0, 2, 0, 7])
 
 
 def test_cropping_is_a_share_beyond_the_tolerance() -> None:
-    assert cropped_percent(np.array([0, 0, 1.5, 3.0]), 2.0) == 25
+    assert cropped_percent(np.array([[0, 0], [0, 0], [1.5, 0], [0, 3.0]]), 2.0) == 25
 
 
 def test_voxel_size_counts_its_worst_direction() -> None:

@@ -10,7 +10,7 @@ from konsil.cohort.volume import Volume
 from konsil.errors import Missing
 from konsil.files import sha256_of
 from konsil.quality.cohort_page import Row, summary, unusual, z_scores
-from konsil.quality.facts import count_lesions, number_text
+from konsil.quality.facts import number_text
 from konsil.quality.pages import render
 from konsil.quality.panels import captions, fullest
 from konsil.quality.pictures import outline_address
@@ -160,12 +160,6 @@ def test_the_fullest_slices_keep_their_distance() -> None:
     for index, voxels in ((3, 9), (4, 8), (10, 4), (18, 1)):
         data.reshape(25, 20)[:voxels, index] = 1
     assert fullest(Volume(data, np.eye(4)), 5.0) == [18, 10, 3]
-
-
-def test_lesions_that_touch_by_a_corner_are_one() -> None:
-    data = np.zeros((6, 6, 6))
-    data[1, 1, 1] = data[2, 2, 2] = data[5, 5, 5] = 1
-    assert count_lesions(Volume(data, np.diag([10.0, 10, 10, 1]))) == (2, pytest.approx(3.0))
 
 
 def row_with(case: str, value: float | None, verdict: str = "pass") -> Row:

@@ -5,8 +5,8 @@ import pytest
 from konsil.cohort.folder import CohortFolder
 from konsil.errors import BadInput, BadSetting
 from konsil.files import read_json
-from konsil.quality.limits import Bounds, load_limits, measure_kinds
-from konsil.quality.measure import Measured
+from konsil.quality.limits import Bounds, load_limits
+from konsil.quality.measured import Measured
 from konsil.quality.verdict import conclude, judge, place
 
 GOOD = {
@@ -66,11 +66,6 @@ def test_a_case_without_flair_fails() -> None:
     assert conclude(alone, PAPER)["reasons"] == ["There is no FLAIR: a case needs both T1w and FLAIR."]
 
 
-def test_every_limit_belongs_to_a_measure_and_every_measure_but_one_has_limits() -> None:
-    without = {key for key in measure_kinds() if PAPER.bounds(key) == Bounds()}
-    assert without == {"flair_snr_csf"}, "a FLAIR with perfect suppression has no fluid signal: no limit is right"
-
-
 def test_the_paper_wants_1_mm_within_a_tenth() -> None:
     assert PAPER.bounds("t1w_voxel_deviation_mm").fail_above == pytest.approx(0.1, abs=0.002)
     assert load_limits("phantom-2mm").bounds("t1w_voxel_deviation_mm").fail_above == pytest.approx(0.2, abs=0.002)
@@ -79,7 +74,7 @@ def test_the_paper_wants_1_mm_within_a_tenth() -> None:
 
 def test_a_site_may_write_limits_of_its_own(tmp_path: Path) -> None:
     file = tmp_path / "strict.toml"
-    file.write_text('extends = "paper"\n[limits]\nt1w_snr_parenchyma = { fail_below = 40.0 }\n')
+    file.write_text('extends = "ms-paper"\n[limits]\nt1w_snr_parenchyma = { fail_below = 40.0 }\n')
     limits = load_limits(str(file))
     assert limits.profile == "strict"
     assert conclude(GOOD, limits)["verdict"] == "fail"
@@ -103,7 +98,7 @@ def test_limits_that_cannot_be_used_are_refused_in_a_sentence(tmp_path: Path, te
 
 
 def test_an_unknown_set_of_limits_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(BadInput, match=r"paper, phantom-2mm, wide or a \.toml file"):
+    with pytest.raises(BadInput, match=r"ms-paper, phantom-2mm, wide or a \.toml file"):
         load_limits("papre")
 
 
@@ -121,7 +116,7 @@ def test_judging_twice_does_nothing_and_other_limits_judge_again(prepared: Cohor
     made, content = path.stat().st_mtime_ns, path.read_bytes()
     judge(prepared, limits=load_limits("phantom-2mm"))
     assert path.stat().st_mtime_ns == made
-    judge(prepared, limits=load_limits("paper"))
+    judge(prepared, limits=load_limits("ms-paper"))
     assert "2.00 x 2.00 x 2.00 mm, wanted 1 ± 0.1 mm" in read_json(path)["reasons"][0]
     judge(prepared, limits=load_limits("phantom-2mm"))
     assert path.read_bytes() == content

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from konsil.errors import BadInput, BadSetting
 from konsil.types import Json
 
-DEFAULT_PROFILE = "paper"
+DEFAULT_PROFILE = "ms-paper"
 
 
 class Closed(BaseModel):

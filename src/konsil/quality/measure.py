@@ -1,98 +1,80 @@
-"""Taking all measures of one case: images and masks in, numbers with their keys out.
+"""Taking all measures of one case: images, masks and the registration's facts in, numbers with their keys out.
 
-A measure that cannot be taken is None with a note that says why; it is never 0 or -1.
+A measure of an image has the key `<image>_<name>`, all others their name alone. What a case has no image for is left
+out; what could not be measured, or whose step has not run yet, is None with a note.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-
 from konsil.cohort.cases import Case
+from konsil.cohort.derivative import sidecar
 from konsil.cohort.folder import SUFFIXES, CohortFolder
 from konsil.cohort.volume import Volume, read_volume
-from konsil.quality.artifacts import air_structure, entropy_focus, spike_score
-from konsil.quality.atlas import Placement, brain
-from konsil.quality.coverage import cropped_percent, outside_mm, volume_similarity, voxel_deviation_mm
+from konsil.files import read_json
+from konsil.quality.coverage import volume_similarity
+from konsil.quality.image_measures import measure_image
+from konsil.quality.lesions import count_lesions, grid_offset_mm, lesion_ml, outside_percent, read_lesions
 from konsil.quality.masks import read_placement
-from konsil.quality.noise import noise_sd, signal_to_noise
-from konsil.quality.regions import Regions, find_regions
+from konsil.quality.measured import Measured, absent, taken
+from konsil.types import Json
 
-CROP_TOLERANCE_MM = 2.0  # the atlas lies no better than this
+SAME_GRID_MM = 0.1  # grids whose corners lie closer are the same; headers round
+LESION_NAMES = ("lesion_grid_offset_mm", "lesion_outside_percent", "lesion_ml", "lesion_count")
+# Key of a measure -> name of the fact that `konsil register` wrote beside the registered T1w.
+REGISTRATION = {
+    "brain_overlap_dice": "brain_overlap_dice",
+    "mutual_information": "mutual_information_after_nats",
+    "head_rotation_deg": "rotation_deg",
+    "head_translation_mm": "translation_mm",
+}
+
+Found = dict[str, Measured]
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One value in the unit of its kind; `text` says it in a sentence where the number alone says little."""
-
-    value: float | None
-    text: str = ""
-    note: str = ""
-
-
-def measure_case(cohort: CohortFolder, case: Case, wanted_mm: float) -> dict[str, Measured]:
+def measure_case(cohort: CohortFolder, case: Case, wanted_mm: float) -> Found:
     """All measures of the images a case has, by key."""
-    found: dict[str, Measured] = {}
+    found: Found = {}
     for suffix in SUFFIXES:
-        if cohort.oriented(case, suffix).is_file():
+        if cohort.raw(case, suffix).is_file():
             image = read_volume(cohort.oriented(case, suffix), f"the oriented {suffix}")
-            mask = read_volume(cohort.brain_mask(case, suffix), f"the brain mask of {suffix}")
-            placement = read_placement(cohort, case, suffix)
-            regions = find_regions(image, mask.data > 0, placement)
-            values = measure_image(image, regions, placement, wanted_mm)
-            if suffix == "FLAIR":
-                values |= measure_fluid(image, regions)
+            mask = read_volume(cohort.brain_mask(case, suffix), f"the brain mask of {suffix}").data > 0
+            values = measure_image(image, mask, read_placement(cohort, case, suffix), wanted_mm, suffix)
             found |= {f"{suffix.lower()}_{name}": measured for name, measured in values.items()}
-    volumes = [
-        found[f"{suffix.lower()}_brain_ml"].value for suffix in SUFFIXES if f"{suffix.lower()}_brain_ml" in found
-    ]
-    if len(volumes) == len(SUFFIXES):
-        found["brain_volume_similarity"] = Measured(volume_similarity(volumes[0] or 0.0, volumes[1] or 0.0))
+    if all(cohort.raw(case, suffix).is_file() for suffix in SUFFIXES):
+        volumes = [found[f"{suffix.lower()}_brain_ml"].value or 0.0 for suffix in SUFFIXES]
+        found["brain_volume_similarity"] = taken(volume_similarity(*volumes), "both brain masks are empty")
+        facts = sidecar(cohort.registered(case))
+        found |= measure_registration(read_json(facts) if facts.is_file() else None)
+    if cohort.raw(case, "FLAIR").is_file():
+        found |= measure_lesions(cohort, case)
     return found
 
 
-def measure_image(image: Volume, regions: Regions, placement: Placement, wanted_mm: float) -> dict[str, Measured]:
-    """The measures that T1w and FLAIR share."""
-    spacing = image.spacing_mm
-    noise = noise_sd(image.data, regions.parenchyma)
-    air = air_structure(image.data, regions.air)
-    beyond = outside_mm(brain_points(placement), image.affine, image.data.shape)
-    missing = cropped_percent(beyond, CROP_TOLERANCE_MM)
+def measure_registration(facts: Json | None) -> Found:
+    """What the registration left unexplained, from the facts beside the registered T1w; None before `register`."""
+    if facts is None:
+        return absent(REGISTRATION, "the T1w is not registered to the FLAIR yet (konsil register)")
+    return {key: taken(facts.get(fact), "the registration did not note it") for key, fact in REGISTRATION.items()}
+
+
+def measure_lesions(cohort: CohortFolder, case: Case) -> Found:
+    """Whether the drawn lesions fit the FLAIR, and how much they are."""
+    lesions = read_lesions(cohort.lesions(case)) if cohort.lesions(case).is_file() else None
+    if lesions is None:
+        return absent(LESION_NAMES, "no lesions were drawn")
+    mask = read_volume(cohort.brain_mask(case, "FLAIR"), "the brain mask of FLAIR")
+    offset = grid_offset_mm(lesions, mask)
+    found = {"lesion_grid_offset_mm": Measured(offset), **count(lesions)}
+    if offset > SAME_GRID_MM or lesions.data.shape != mask.data.shape:
+        return found | absent(("lesion_outside_percent",), "the drawing lies on another grid than the FLAIR")
+    outside = outside_percent(lesions.data > 0, mask.data > 0)
+    return found | {"lesion_outside_percent": taken(outside, "nothing is drawn in the lesion mask")}
+
+
+def count(lesions: Volume) -> Found:
+    """Volume and number of lesions."""
+    drawn = lesions.data > 0
     return {
-        "snr_parenchyma": in_region(signal_to_noise(image.data, regions.parenchyma, noise), "parenchyma"),
-        "air_structure": Measured(air, note="" if air is not None else "the air around the head was masked"),
-        "entropy_focus": Measured(entropy_focus(image.data)),
-        "spike_score": Measured(spike_score(image.data)),
-        "cropped_percent": Measured(missing, f"{missing:.1f} %, up to {beyond.max():.0f} mm" if missing else ""),
-        "voxel_deviation_mm": Measured(
-            voxel_deviation_mm(spacing, wanted_mm), " x ".join(f"{size:.2f}" for size in spacing) + " mm"
-        ),
-        "brain_ml": Measured(float(regions.brain.sum() * image.voxel_ml)),
-        "atlas_fit": Measured(placement.information),
+        "lesion_ml": Measured(lesion_ml(drawn, lesions.voxel_ml)),
+        "lesion_count": Measured(float(count_lesions(drawn, lesions.voxel_ml))),
     }
-
-
-def measure_fluid(image: Volume, regions: Regions) -> dict[str, Measured]:
-    """The measures that only FLAIR has."""
-    noise = noise_sd(image.data, regions.parenchyma)
-    ratio = None
-    if regions.fluid.any() and regions.parenchyma.any():
-        ratio = float(np.median(image.data[regions.fluid]) / np.median(image.data[regions.parenchyma]))
-    return {
-        "snr_csf": in_region(signal_to_noise(image.data, regions.fluid, noise), "fluid"),
-        "fluid_ratio": in_region(ratio, "fluid"),
-    }
-
-
-def in_region(value: float | None, region: str) -> Measured:
-    """A value taken in a region, or a note that the region was not found."""
-    return Measured(value, note="" if value is not None else f"too little {region} was found, or no noise at all")
-
-
-def brain_points(placement: Placement) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """Points of the atlas brain, 2 mm apart, where they lie on the patient: RAS mm, (N, 3)."""
-    atlas = brain()
-    points = np.argwhere(atlas.data > 0.5) @ atlas.affine[:3, :3].T + atlas.affine[:3, 3]
-    laid: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = points @ placement.matrix[:3, :3].T
-    return laid + placement.matrix[:3, 3]

@@ -15,13 +15,14 @@ import SimpleITK as sitk
 
 from konsil.cohort.batch import each_case
 from konsil.cohort.cases import Case
-from konsil.cohort.derivative import fingerprint, is_current
+from konsil.cohort.derivative import fingerprint, is_current, sidecar
 from konsil.cohort.folder import SUFFIXES, CohortFolder
 from konsil.errors import Missing
 from konsil.files import write_json
 from konsil.provenance import generated_by, versions
 from konsil.quality.limits import Bounds, Limits, MeasureKind, load_limits, measure_kinds
-from konsil.quality.measure import Measured, measure_case
+from konsil.quality.measure import measure_case
+from konsil.quality.measured import Measured
 from konsil.types import Json, Outcome
 
 STEP = "qc"
@@ -43,14 +44,7 @@ def judge(
 def judge_case(cohort: CohortFolder, case: Case, *, limits: Limits) -> None:
     """Measure one case and write its verdict. Raises `Missing` if the masks are not there."""
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    sources: dict[str, Path] = {}
-    for suffix in SUFFIXES:
-        if cohort.raw(case, suffix).is_file():
-            sources |= {suffix: cohort.oriented(case, suffix), f"mask_{suffix}": cohort.brain_mask(case, suffix)}
-    for path in sources.values():
-        if not path.is_file():
-            raise Missing(f"{path.name} is not there", hint="Run first: konsil orient COHORT, konsil mask COHORT")
-    inputs = fingerprint(sources, limits.model_dump(mode="json"))
+    inputs = fingerprint(sources_of(cohort, case), limits.model_dump(mode="json"))
     if is_current(cohort.qc(case), inputs):
         return
     content = conclude(measure_case(cohort, case, limits.voxel_mm), limits)
@@ -62,6 +56,22 @@ def judge_case(cohort: CohortFolder, case: Case, *, limits: Limits) -> None:
         "notice": "Research use only, not a medical device.",
     }
     write_json(cohort.qc(case), content)
+
+
+def sources_of(cohort: CohortFolder, case: Case) -> dict[str, Path]:
+    """The files that a verdict rests on: images and masks, and what the registration and a drawing add where they are.
+
+    Raises `Missing` if an image was not oriented or masked.
+    """
+    sources: dict[str, Path] = {}
+    for suffix in SUFFIXES:
+        if cohort.raw(case, suffix).is_file():
+            sources |= {suffix: cohort.oriented(case, suffix), f"mask_{suffix}": cohort.brain_mask(case, suffix)}
+    for path in sources.values():
+        if not path.is_file():
+            raise Missing(f"{path.name} is not there", hint="Run first: konsil orient COHORT, konsil mask COHORT")
+    added = {"registration": sidecar(cohort.registered(case)), "lesions": cohort.lesions(case)}
+    return sources | {role: path for role, path in added.items() if path.is_file()}
 
 
 def conclude(found: Mapping[str, Measured], limits: Limits) -> Json:
