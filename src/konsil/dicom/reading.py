@@ -98,7 +98,7 @@ def parse(stream: BinaryIO, keywords: Iterable[str], *, pixels: bool = False) ->
     start = stream.read(132)
     stream.seek(0)
     ancient = start[128:] != b"DICM" and start[:2] == b"\x08\x00"
-    careful = Careful(stream, size, size if pixels else LARGEST_HEADER_BYTES)
+    careful = Careful(stream, size, size + LARGEST_HEADER_BYTES if pixels else LARGEST_HEADER_BYTES)
     with discreet():
         found = pydicom.dcmread(
             cast(BinaryIO, careful), stop_before_pixels=not pixels, specific_tags=list(keywords), force=ancient
