@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -35,7 +35,33 @@ class Settings(BaseSettings):
         description="Accounts that may decide on cases and sign a cohort off; parted by commas.",
     )
 
-    @field_validator("reviewers", mode="before")
+    ae_title: str = Field(default="KONSIL", description="The name under which this site receives images (C-STORE).")
+    receive_address: str = Field(
+        default="127.0.0.1", description="Address that the receiver listens at; 0.0.0.0 for all of this machine."
+    )
+    receive_port: int = Field(default=11112, ge=0, le=65535, description="Port that the receiver listens at.")
+    receive_peers: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Who may send images: AE titles, or AE@address, or AE@network; parted by commas."
+    )
+    receive_associations: int = Field(default=10, ge=1, le=100, description="Senders served at the same time.")
+    receive_timeout_s: float = Field(
+        default=60.0, gt=0, le=3600, description="How long a silent sender is waited for before it is cut off."
+    )
+
+    dicomweb_url: str = Field(default="", description="Address of the DICOMweb server, e.g. https://pacs/dicom-web.")
+    dicomweb_user: str = Field(default="", description="User at the DICOMweb server, where it asks for a password.")
+    dicomweb_password: SecretStr | None = Field(default=None, description="Password of that user.")
+    dicomweb_password_file: Path | None = Field(default=None, description="File that holds that password.")
+    dicomweb_token: SecretStr | None = Field(default=None, description="Bearer token for the DICOMweb server.")
+    dicomweb_token_file: Path | None = Field(default=None, description="File that holds that token.")
+    dicomweb_ca_file: Path | None = Field(
+        default=None, description="Authority (PEM) of the DICOMweb server's certificate; by default the public ones."
+    )
+    dicomweb_timeout_s: float = Field(
+        default=60.0, gt=0, le=3600, description="How long a silent DICOMweb server is waited for."
+    )
+
+    @field_validator("reviewers", "receive_peers", mode="before")
     @classmethod
     def _are_parted_by_commas(cls, value: object) -> object:
         return tuple(filter(None, (name.strip() for name in value.split(",")))) if isinstance(value, str) else value
