@@ -83,11 +83,13 @@ def test_no_identifier_survives(study: CohortFolder, data: Path) -> None:
         assert {value for value in values if value.encode() in content} == set(), path.relative_to(home)
 
 
-def test_the_images_are_what_the_converter_makes_of_the_originals(study: CohortFolder, data: Path) -> None:
+def test_the_images_are_what_the_converter_makes_of_the_originals(
+    study: CohortFolder, data: Path, tmp_path: Path
+) -> None:
     (case,) = study.cases()
     original = data / "dicom" / "tcia_btp" / "Study3" / "36468-FLAIRreg-58706"
     grid = checked_grid(original, "FLAIR", FEW)
-    with converted(original, grid, "FLAIR") as volume:
+    with converted(original, grid, "FLAIR", tmp_path) as volume:
         expected: Any = nib.load(volume.image)
         image: Any = nib.load(study.raw(case, "FLAIR"))
         np.testing.assert_array_equal(np.asarray(image.dataobj), np.asarray(expected.dataobj))
@@ -125,7 +127,7 @@ def test_voxels_of_the_copies_equal_those_of_an_independent_converter(data: Path
         copy_file(file, tmp_path / f"{count}.dcm", "T1w", Case("p", "1"), Pseudonyms(bytes(32)))
     truth: Any = nib.as_closest_canonical(nib.load(f"{folder}_ground_truth.nii.gz"))
     grid = checked_grid(tmp_path, "T1w", FEW)
-    with converted(tmp_path, grid, "T1w") as volume:
+    with converted(tmp_path, grid, "T1w", tmp_path.with_name("scratch")) as volume:
         image: Any = nib.as_closest_canonical(nib.load(volume.image))
         # one of the series has rescale slopes, which NIfTI keeps as float32: 6e-8 of the value
         np.testing.assert_allclose(np.asarray(image.dataobj), np.asarray(truth.dataobj), rtol=1e-7)

@@ -8,6 +8,7 @@ voxel by voxel onto the oriented FLAIR grid (closest canonical, RAS+), never int
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,8 @@ from konsil.dicom.masks import voxels, write_mask
 from konsil.dicom.proposed import each_proposed
 from konsil.dicom.reading import BROKEN, read_dicom
 from konsil.dicom.scan import MASK, read_scan
-from konsil.errors import BadInput, Missing
-from konsil.files import read_json, replacing, sha256_of, write_json
+from konsil.errors import BadInput, Missing, Refused
+from konsil.files import read_json, replacing, sha256_of, sweep, write_json
 from konsil.provenance import generated_by, versions
 from konsil.types import Json, Outcome
 
@@ -61,24 +62,49 @@ def convert(
     found = read_scan(folder)
     work = partial(convert_case, dicom=source, limits=limits)
     outcome = each_proposed(folder, found, cases, STEP, work, workers=workers)
+    sweep(folder.work, folders=True)
     bids.describe(folder)
     return outcome
 
 
 def convert_case(folder: CohortFolder, case: Case, *, dicom: Path, limits: Limits) -> None:
-    """Convert one case; the sidecar is written last and says what the image came from."""
+    """Convert one case, whole or not at all; each sidecar is written last and says what its image came from."""
     source = dicom / str(case)
+    sources = read_sources(source)
+    try:
+        for role in (T1W, FLAIR):
+            if not is_done(folder.raw(case, role), sources[role]):
+                convert_series(folder, case, source / role, sources[role], limits)
+        drawing = next((role for role in (SEG, MASK) if role in sources), None)
+        if drawing is None:
+            folder.lesions(case).unlink(missing_ok=True)
+        elif not is_done(folder.lesions(case), f"{sources[FLAIR]} {sources[drawing]}"):
+            place_lesions(folder, case, source / drawing, f"{sources[FLAIR]} {sources[drawing]}")
+    except Refused:
+        withdraw(folder, case)
+        raise
+
+
+def read_sources(source: Path) -> dict[str, str]:
+    """What the de-identified series of a case were copied from, by role; raises `Missing` if they are not there."""
+    hint = "Run: konsil deidentify IN OUT"
     if not (source / SOURCES).is_file():
-        raise Missing("this case has no de-identified series", hint="Run: konsil deidentify IN OUT")
+        raise Missing("this case has no de-identified series", hint=hint)
     sources = read_json(source / SOURCES)
-    for role in (T1W, FLAIR):
-        if not is_done(folder.raw(case, role), sources[role]):
-            convert_series(folder.raw(case, role), source / role, role, sources[role], limits)
-    drawing = next((role for role in (SEG, MASK) if role in sources), None)
-    if drawing is None:
-        folder.lesions(case).unlink(missing_ok=True)
-    elif not is_done(folder.lesions(case), f"{sources[FLAIR]} {sources[drawing]}"):
-        place_lesions(folder, case, source / drawing, f"{sources[FLAIR]} {sources[drawing]}")
+    if not {T1W, FLAIR} <= sources.keys() or not all(isinstance(value, str) for value in sources.values()):
+        raise BadInput(f"{SOURCES} of this case was changed", expected="one hash for each series", hint=f"{hint} again")
+    return sources
+
+
+def withdraw(folder: CohortFolder, case: Case) -> None:
+    """Take the raw images of a refused case out of the cohort: a T1w alone is no case."""
+    for image in (folder.raw(case, role) for role in (T1W, FLAIR)):
+        image.unlink(missing_ok=True)
+        sidecar_of(image).unlink(missing_ok=True)
+    anat = folder.raw(case, T1W).parent
+    for emptied in (anat, anat.parent, anat.parent.parent):
+        with suppress(OSError):  # another session of the same patient is in it
+            emptied.rmdir()
 
 
 def sidecar_of(image: Path) -> Path:
@@ -91,14 +117,18 @@ def is_done(image: Path, source_sha256: str) -> bool:
     sidecar = sidecar_of(image)
     if not image.is_file() or not sidecar.is_file():
         return False
-    noted = read_json(sidecar).get("Konsil", {})
+    try:
+        noted = dict(read_json(sidecar).get("Konsil", {}))
+    except (BadInput, TypeError, ValueError):
+        return False
     return (noted.get("SourceSha256"), noted.get("Sha256")) == (source_sha256, sha256_of(image))
 
 
-def convert_series(target: Path, series: Path, role: str, source_sha256: str, limits: Limits) -> None:
+def convert_series(folder: CohortFolder, case: Case, series: Path, source_sha256: str, limits: Limits) -> None:
     """Check the geometry of one series, convert it and put image and sidecar in their place."""
+    role, target = series.name, folder.raw(case, series.name)
     grid = checked_grid(series, role, limits)
-    with converted(series, grid, role) as volume:
+    with converted(series, grid, role, folder.work) as volume:
         with replacing(target) as part:
             part.write_bytes(volume.image.read_bytes())
         kept = {key: volume.sidecar[key] for key in SIDECAR_KEYS.split() if key in volume.sidecar}

@@ -9,8 +9,9 @@ any other than 0 is a refusal. Its warnings are kept for the sidecar, without th
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
-import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,10 +20,12 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 
 from konsil.dicom.geometry import Grid, same_grid
 from konsil.errors import BadInput, Unavailable
-from konsil.files import read_json
+from konsil.files import read_json, working_folder
 from konsil.types import Json
 
 TIMEOUT_S = 600
@@ -53,11 +56,13 @@ class Converted:
 
 
 @contextmanager
-def converted(series: Path, grid: Grid, role: str) -> Iterator[Converted]:
-    """Convert one series (a folder of DICOM files) and give the result; raises `BadInput` if it is not one volume."""
-    with tempfile.TemporaryDirectory(prefix="konsil-convert-") as name:
-        folder = Path(name)
-        warnings = run(series, folder, role)
+def converted(series: Path, grid: Grid, role: str, scratch: Path) -> Iterator[Converted]:
+    """Convert one series (a folder of DICOM files) and give the result; raises `BadInput` if it is not one volume.
+
+    The result lies in a folder below `scratch` that vanishes at the end of the block.
+    """
+    with working_folder(scratch) as (folder, handle):
+        warnings = run(series, folder, role, handle)
         images = sorted(folder.glob("*.nii.gz"))
         if len(images) != 1:
             raise BadInput(f"the {role} does not convert to one volume", expected="one", got=str(len(images)))
@@ -66,14 +71,23 @@ def converted(series: Path, grid: Grid, role: str) -> Iterator[Converted]:
         yield Converted(images[0], read_json(sidecar), warnings)
 
 
-def run(series: Path, folder: Path, role: str) -> tuple[str, ...]:
-    """Run the binary; return its warnings, raise `BadInput` if it failed."""
+def run(series: Path, folder: Path, role: str, handle: int) -> tuple[str, ...]:
+    """Run the binary; return its warnings, raise `BadInput` if it failed.
+
+    It inherits `handle`, so that nobody sweeps `folder` while it writes there, even if this process was killed.
+    """
     import dcm2niix  # type: ignore[import-untyped]  # the wheel publishes no types
 
     options = ["-z", "y", "-b", "y", "-ba", "y", "-f", "volume", "-o", str(folder), str(series)]
     try:
         ran = subprocess.run(
-            [dcm2niix.bin, *options], capture_output=True, text=True, timeout=TIMEOUT_S, check=False, errors="replace"
+            [dcm2niix.bin, *options],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+            errors="replace",
+            pass_fds=(handle,),
         )
     except subprocess.TimeoutExpired as error:
         raise BadInput(f"converting the {role} took too long", expected=f"an end within {TIMEOUT_S} s") from error
@@ -81,9 +95,8 @@ def run(series: Path, folder: Path, role: str) -> tuple[str, ...]:
         raise Unavailable(
             "dcm2niix cannot be started", got=type(error).__name__, hint="Install konsil[imaging] again"
         ) from error
-    if ran.returncode != 0 and shutil.disk_usage(folder).free < DISK_FULL_BYTES:
-        raise Unavailable("the disk for temporary files is full", hint="Free some space and run the step again")
     if ran.returncode != 0:
+        blame_disk(folder, ran.returncode)
         reason = EXIT_CODES.get(ran.returncode, "it gave no reason")
         raise BadInput(f"the {role} cannot be converted: {reason}", got=f"exit status {ran.returncode} of dcm2niix")
     lines = (line.strip() for line in (ran.stdout + ran.stderr).splitlines() if "warning" in line.lower())
@@ -92,9 +105,20 @@ def run(series: Path, folder: Path, role: str) -> tuple[str, ...]:
     )
 
 
+def blame_disk(folder: Path, status: int = 0) -> None:
+    """Raise `Unavailable` if the converter failed for want of space: no fault of the case."""
+    if status == -signal.SIGXFSZ or shutil.disk_usage(folder).free < DISK_FULL_BYTES:
+        raise Unavailable("the disk is full", hint="Free some space and run the step again; it goes on")
+
+
 def check_grid(image: Path, grid: Grid, role: str) -> None:
-    """Refuse a volume that does not lie where the headers say."""
-    volume: Any = nib.load(image)
+    """Refuse a volume that is cut short or does not lie where the headers say."""
+    try:
+        volume: Any = nib.load(image)
+        np.asanyarray(volume.dataobj)
+    except (OSError, EOFError, ValueError, ImageFileError, HeaderDataError, zlib.error) as error:
+        blame_disk(image.parent)
+        raise BadInput(f"the converted {role} cannot be read", got=type(error).__name__) from error
     if volume.ndim != 3 or not same_grid(grid, volume.shape, volume.affine):
         raise BadInput(
             f"the converted {role} does not lie where its headers say",

@@ -27,7 +27,7 @@ from konsil.dicom.rebuild import rebuild
 from konsil.dicom.scan import MASK, read_scan
 from konsil.dicom.series import fingerprint
 from konsil.errors import BadInput, Missing
-from konsil.files import is_full, read_json, write_json
+from konsil.files import is_full, read_json, sweep, working_folder, write_json
 from konsil.types import Json, Outcome
 
 STEP = "deidentify"
@@ -51,7 +51,9 @@ def deidentify(
     found = read_scan(folder)
     source = inbox or Path(found["inbox"])
     work = partial(copy_case, proposals=found["cases"], inbox=source, pseudonyms=open_pseudonyms(site))
-    return each_proposed(folder, found, cases, STEP, work, workers=workers)
+    outcome = each_proposed(folder, found, cases, STEP, work, workers=workers)
+    sweep(folder.work / "dicom", folders=True)
+    return outcome
 
 
 def copy_case(folder: CohortFolder, case: Case, *, proposals: Json, inbox: Path, pseudonyms: Pseudonyms) -> None:
@@ -61,17 +63,13 @@ def copy_case(folder: CohortFolder, case: Case, *, proposals: Json, inbox: Path,
     sources = {role: entry["sha256"] for role, entry in series.items()}
     if (target / SOURCES).is_file() and read_json(target / SOURCES) == sources:
         return
-    part = target.with_name(f".part-{case}")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
+    with working_folder(target.parent) as (part, _):
         for role, entry in series.items():
             check_unchanged(inbox, role, entry)
-            copy_series(inbox, role, entry, part / role, case, pseudonyms)
-        write_json(part / SOURCES, sources)
+            copy_series(inbox, role, entry, part / str(case) / role, case, pseudonyms)
+        write_json(part / str(case) / SOURCES, sources)
         shutil.rmtree(target, ignore_errors=True)
-        part.rename(target)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        (part / str(case)).rename(target)
 
 
 def copy_series(inbox: Path, role: str, entry: Json, target: Path, case: Case, pseudonyms: Pseudonyms) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +34,7 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SAME_PLACE_MM = 0.02  # DICOM writes positions with about six decimals, NIfTI in float32
 SERIES_NUMBER = 900  # beyond what a scanner counts to
 SEG_CLASS = "1.2.840.10008.5.1.4.1.1.66.4"
+LARGEST_VOXELS = 1 << 29  # a head at 0.5 mm has a fifth of that
 
 
 def write_seg(
@@ -108,26 +110,37 @@ def read_series(folder: Path) -> list[Dataset]:
 def load(path: Path) -> highdicom.seg.Segmentation:
     """Open a file as a binary segmentation that has frames."""
     import highdicom
-    import pydicom
     from pydicom.errors import InvalidDicomError
+
+    from konsil.dicom.reading import BROKEN, discreet, read_dicom
 
     if not path.is_file():
         raise Missing("the segmentation is not there", expected="a DICOM SEG file")
     try:
-        dataset = pydicom.dcmread(path)
-        kind = dataset.get("SOPClassUID", "no SOP class")
-        if kind != SEG_CLASS:
-            raise BadInput("this is not a segmentation", expected=f"SOP class {SEG_CLASS}", got=str(kind))
-        if dataset.get("SegmentationType") != "BINARY":
-            kind = str(dataset.get("SegmentationType", "none"))
-            raise BadInput("this segmentation cannot be read", expected="SegmentationType BINARY", got=kind)
-        seg = highdicom.seg.Segmentation.from_dataset(dataset, copy=False)
-        if seg.get_volume_geometry() is None:
-            raise BadInput("this segmentation cannot be read", expected="frames that lie in regular parallel slices")
-    except (InvalidDicomError, AttributeError, ValueError, EOFError) as error:
+        with discreet():
+            seg = highdicom.seg.Segmentation.from_dataset(checked(read_dicom(path, (), pixels=True)), copy=False)
+            placed = seg.get_volume_geometry()
+    except (InvalidDicomError, *BROKEN) as error:
         got = type(error).__name__
         raise BadInput("this segmentation cannot be read", expected="a whole DICOM SEG file", got=got) from error
+    if placed is None:
+        raise BadInput("this segmentation cannot be read", expected="frames that lie in regular parallel slices")
+    if math.prod(placed.spatial_shape) > LARGEST_VOXELS:
+        raise BadInput("this segmentation cannot be read", expected="frames that lie close together")
     return seg
+
+
+def checked(dataset: Dataset) -> Dataset:
+    """The same data set if it is a binary segmentation with all its pixels."""
+    if dataset.get("SOPClassUID") != SEG_CLASS:
+        raise BadInput("this is not a segmentation", expected=f"SOP class {SEG_CLASS}")
+    if dataset.get("SegmentationType") != "BINARY":
+        raise BadInput("this segmentation cannot be read", expected="SegmentationType BINARY")
+    voxels = math.prod(int(dataset.get(name) or 0) for name in ("Rows", "Columns", "NumberOfFrames"))
+    whole = dataset.file_meta.TransferSyntaxUID.is_encapsulated or len(dataset.PixelData) >= voxels // 8
+    if not 0 < voxels <= LARGEST_VOXELS or not whole:
+        raise BadInput("this segmentation cannot be read", expected="as many pixels as its header announces")
+    return dataset
 
 
 def check_binary(mask: npt.NDArray[Any]) -> None:
