@@ -36,10 +36,27 @@ def pixels(number: int) -> np.ndarray:
     return volume % 4079 + number
 
 
+def head(water: float) -> np.ndarray:
+    """A ball of tissue (signal 400) with a chamber of water in its middle, in air, as (slices, rows, columns)."""
+    z, y, x = (np.indices((SLICES, SIZE, SIZE)) - (SLICES - 1) / 2) * SPACING_MM
+    distance = np.sqrt(z**2 + y**2 + x**2)
+    return np.where(distance < 58, np.where(distance < 13, 400 * water, 400), 5).astype(np.uint16)
+
+
 def write_series(
-    folder: Path, kind: str = "T1w", *, number: int = 3, skip: tuple[int, ...] = (), **tags: object
+    folder: Path,
+    kind: str = "T1w",
+    *,
+    number: int = 3,
+    skip: tuple[int, ...] = (),
+    water: float | None = None,
+    **tags: object,
 ) -> str:
-    """Write one series with planted identifiers; `tags` override. Returns its SeriesInstanceUID."""
+    """Write one series with planted identifiers; `tags` override. Returns its SeriesInstanceUID.
+
+    With `water` it shows a head whose water is that much brighter than tissue.
+    """
+    volume = pixels(number) if water is None else head(water)
     folder.mkdir(parents=True, exist_ok=True)
     values = {
         **IDENTITY,
@@ -64,11 +81,11 @@ def write_series(
     }
     for k in range(SLICES):
         if k not in skip:
-            one_slice(values, number, k).save_as(folder / f"IMG{SLICES - k:03d}", enforce_file_format=True)
+            one_slice(values, number, k, volume[k]).save_as(folder / f"IMG{SLICES - k:03d}", enforce_file_format=True)
     return str(values["SeriesInstanceUID"])
 
 
-def one_slice(values: dict[str, object], number: int, k: int) -> FileDataset:
+def one_slice(values: dict[str, object], number: int, k: int, plane: np.ndarray) -> FileDataset:
     """One axial slice of a series."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = MRImageStorage
@@ -86,14 +103,14 @@ def one_slice(values: dict[str, object], number: int, k: int) -> FileDataset:
     image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
     image.Rows = image.Columns = SIZE
     image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 12, 11, 0
-    image.PixelData = pixels(number)[k].tobytes()
+    image.PixelData = plane.tobytes()
     image.private_block(0x0019, "KLINIKUM", create=True).add_new(1, "LO", "Plantagenet KX-4711-99")
     return image
 
 
 @pytest.fixture
 def series() -> Callable[..., str]:
-    """`series(folder, "T1w" | "FLAIR" | "T2w", number=, skip=, **tags)`."""
+    """`series(folder, "T1w" | "FLAIR" | "T2w", number=, skip=, water=, **tags)`."""
     return write_series
 
 

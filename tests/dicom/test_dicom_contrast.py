@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import MRImageStorage
 
-from konsil.dicom.contrast import classify
+from konsil.dicom.contrast import classify, nulling_ms
 
 GR, SE, IR, EP = "GR", "SE", "IR", "EP"
 PROTOCOLS = [
@@ -34,7 +36,28 @@ PROTOCOLS = [
     ("other", "echo-planar FLAIR", {"s": [EP, SE, IR], "tr": 9000, "te": 90, "ti": 2500}),
     ("other", "time of flight", {"s": [GR], "tr": 22, "te": 3.6, "fa": 18, "v": ["SP"], "AngioFlag": "Y"}),
     ("other", "diffusion", {"s": [SE], "tr": 700, "te": 30, "DiffusionBValue": 1000.0}),
-    ("other", "no times", {"s": [SE]}),
+    ("not told", "no times", {"s": [SE]}),
+    ("other", "MP2RAGE, first inversion", {"s": [GR, IR], "tr": 5000, "te": 2.98, "ti": 700, "fa": 4}),
+    ("other", "MP2RAGE, second inversion", {"s": [GR, IR], "tr": 5000, "te": 2.98, "ti": 2500, "fa": 5}),
+    (
+        "T1w",
+        "MP2RAGE, uniform",
+        {"s": [GR, IR], "tr": 5000, "te": 2.98, "fa": 4, "ImageType": ["DERIVED", "PRIMARY", "M", "ND", "UNI"]},
+    ),
+    ("FLAIR", "2D at 0.5 T", {"s": [SE, IR], "tr": 6000, "te": 110, "ti": 2000}),
+    ("FLAIR", "Siemens 2D, long", {"s": [SE, IR], "tr": 9000, "te": 81, "ti": 2500}),
+    ("FLAIR", "propeller", {"s": [SE, IR], "tr": 10000, "te": 120, "ti": 2200}),
+    ("T2w after another inversion", "Siemens DIR", {"s": [SE, IR], "tr": 7500, "te": 308, "ti": 3000}),
+    ("T2w after another inversion", "Philips DIR", {"s": [SE, IR], "tr": 5500, "te": 252, "ti": 2550}),
+    ("T2w after another inversion", "fat and half of water", {"s": [SE, IR], "tr": 6000, "te": 80, "ti": 700}),
+    ("other", "fat of a Dixon", {"s": [GR], "tr": 6, "te": 2.4, "fa": 12, "ImageType": ["ORIGINAL", "PRIMARY", "F"]}),
+    ("other", "called perfusion", {"s": [GR], "tr": 600, "te": 3, "fa": 30, "AcquisitionContrast": "PERFUSION"}),
+    ("T1w", "contrast named by habit", {"s": [SE], "tr": 500, "te": 9.5, "AcquisitionContrast": "T2"}),
+    (
+        "mosaic",
+        "Siemens mosaic",
+        {"s": [EP], "tr": 3000, "te": 30, "ImageType": ["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"]},
+    ),
     (
         "localiser",
         "three planes",
@@ -83,3 +106,10 @@ def test_a_broken_number_counts_as_absent() -> None:
     made = header([SE], tr=500)
     made.add_new(0x00180081, "LO", "soon")
     assert "no echo or repetition time" in classify(made).why
+
+
+@pytest.mark.parametrize(("tr_ms", "ti_ms"), [(4300, 1634), (8600, 2435), (1e6, 2981)])
+def test_water_is_nulled_at_the_time_of_the_formula(tr_ms: float, ti_ms: float) -> None:
+    assert nulling_ms(tr_ms) == pytest.approx(ti_ms, abs=1)
+    recovered = 1 - 2 * math.exp(-nulling_ms(tr_ms) / 4300) + math.exp(-tr_ms / 4300)
+    assert recovered == pytest.approx(0, abs=1e-9)

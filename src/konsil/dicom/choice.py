@@ -1,21 +1,37 @@
 """Which of a day's series are the T1w and the FLAIR.
 
-Of several candidates the best is taken, in this order of importance: it covers a head; its slices are one volume; for
-FLAIR, lesions were drawn on it; it is as the scanner made it; no contrast agent; 3D before 2D; finer slices; no
-contrast agent in its name; and if all that is equal, the later one, because a repeated scan repeats a bad one. What was
-not chosen keeps its reason, so a person can disagree.
+Never chosen: what is cut short, what does not cover a head (localisers, whatever they call themselves), and what is no
+T1w or FLAIR by its physics (`konsil.dicom.contrast`). A T1w after a contrast agent is a T1w that ranks behind one
+without. Of several candidates the first in rank is taken (`konsil.dicom.rank`); a copy of another series is no
+candidate.
+
+Three things are left to a person (`konsil.dicom.choices`), and until then the case is set aside: candidates that are
+equally good; an image that contradicts its header, since water is bright in it and may not be in either role; and,
+where the header of no series makes it a candidate, an image that may be one: its timing is stripped or names no
+inversion that nulls water, and yet water is dark in it. What was not chosen keeps its reason, so a person can disagree.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from konsil.dicom.contrast import FLAIR, SEG, T1W, T1W_POST
+from konsil.dicom.contrast import FLAIR, ODD_INVERSION, SEG, T1W, T1W_POST, T2W, UNTOLD
+from konsil.dicom.pixels import Look
+from konsil.dicom.rank import Company, advantage, mentions_contrast, rank, when
 from konsil.dicom.series import Series
 
-MENTIONS_CONTRAST = re.compile(r"\+\s?c\b|\+\s?km\b|\bpost\b|t1post|gado|\bgd\b|\bkm\b|\bce\b", re.IGNORECASE)
+CANDIDATES = {T1W: (T1W, T1W_POST), FLAIR: (FLAIR,)}
+PERHAPS = {T1W: (UNTOLD,), FLAIR: (UNTOLD, T2W, ODD_INVERSION)}
+"""Contrasts, by header, of series that may play a role all the same, if water is dark in them."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What only a person can decide about a role: why, and between which series."""
+
+    why: str
+    candidates: tuple[Series, ...]
 
 
 @dataclass
@@ -23,76 +39,104 @@ class Choice:
     """The proposal for one case."""
 
     chosen: dict[str, Series] = field(default_factory=dict)
+    doubts: dict[str, Doubt] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     others: list[tuple[Series, str]] = field(default_factory=list)
     lacking: str = ""
     """Why this is no case; empty if it is one."""
 
 
-def choose(day: Sequence[Series]) -> Choice:
+Settled = Mapping[str, Series | None]
+"""What a person decided, by role; None = no series is to be used."""
+
+
+def choose(day: Sequence[Series], look: Look, settled: Settled) -> Choice:
     """Propose T1w, FLAIR and SEG among the series of one patient on one day, with warnings and reasons."""
     choice = Choice()
-    drawn_on = {series.drawn_on for series in day if series.drawn_on}
+    drawn_on = frozenset(series.drawn_on for series in day if series.drawn_on)
     for role in (T1W, FLAIR):
-        take_best(choice, role, [series for series in day if series.contrast.name == role], drawn_on)
-    segmentations = [series for series in day if series.contrast.name == SEG]
-    take_segmentation(choice, segmentations)
-    for series in day:
-        if series.contrast.name not in (T1W, FLAIR, SEG):
-            choice.others.append((series, series.contrast.why))
-    choice.lacking = lacking(choice, day)
+        candidates = usable(choice, role, day)
+        if role in settled:
+            follow(choice, role, candidates, settled[role])
+        elif candidates:
+            take_best(choice, role, Company(candidates, drawn_on), look)
+        else:
+            look_for(choice, role, day, look)
+    take_segmentation(choice, [series for series in day if series.contrast.name == SEG])
+    named = {id(series) for series, _ in choice.others} | {id(series) for series in choice.chosen.values()}
+    choice.others += [(series, series.contrast.why) for series in day if id(series) not in named]
+    choice.lacking = lacking(choice, day, settled)
     if not choice.lacking:
-        choice.warnings += warnings_about(choice)
+        choice.warnings += warnings_about(choice, day)
     return choice
 
 
-def rank(series: Series, drawn_on: set[str]) -> tuple[float, ...]:
-    """The larger, the better; see the head of this module."""
-    finest = max(series.grid.spacing_mm) if series.grid else float("inf")
-    return (
-        series.covers_a_head,
-        series.grid is not None,
-        series.uid in drawn_on,
-        not series.physics.processed,
-        not series.physics.contrast_agent,
-        series.physics.acquisition == "3D",
-        -round(finest, 1),
-        not mentions_contrast(series),
-        series.number,
-    )
+def usable(choice: Choice, role: str, day: Sequence[Series]) -> list[Series]:
+    """The candidates for a role that are whole and cover a head; the others get their reason."""
+    found = []
+    for series in day:
+        if series.contrast.name not in CANDIDATES[role]:
+            continue
+        if series.fault:
+            choice.others.append((series, f"It is a {role}, but {series.fault}"))
+        elif not series.covers_a_head:
+            choice.others.append((series, f"It is a {role}, but it does not cover a head{size_of(series)}."))
+        else:
+            found.append(series)
+    return found
 
 
-def take_best(choice: Choice, role: str, candidates: Sequence[Series], drawn_on: set[str]) -> None:
-    """Choose the best whole candidate for a role; note why the others stay behind."""
-    whole = [series for series in candidates if not series.fault]
-    choice.others += [(series, f"It is a {role}, but {series.fault}") for series in candidates if series.fault]
-    if not whole:
-        return
-    order = sorted(whole, key=lambda series: rank(series, drawn_on), reverse=True)
-    best = order[0]
-    choice.chosen[role] = best
+def size_of(series: Series) -> str:
+    """The reach of a series for a sentence; empty if its slices have no common direction."""
+    return f" ({' x '.join(f'{value:.0f}' for value in series.reach_mm)} mm)" if any(series.reach_mm) else ""
+
+
+def follow(choice: Choice, role: str, candidates: Sequence[Series], decided: Series | None) -> None:
+    """Take what a person decided."""
+    if decided is not None:
+        choice.chosen[role] = decided
+    label = decided.label if decided is not None else "none of them"
+    choice.others += [
+        (series, f"It is a {role} too, but a person chose {label}.") for series in candidates if series is not decided
+    ]
+
+
+def take_best(choice: Choice, role: str, company: Company, look: Look) -> None:
+    """Choose the best candidate for a role or say why a person has to; note why the others stay behind."""
+    order = sorted(company.candidates, key=when)
+    order.sort(key=lambda series: rank(series, company), reverse=True)
+    best, tied = order[0], [order[0]]
     for series in order[1:]:
-        choice.others.append((series, f"It is a {role} too, but {advantage(best, series, drawn_on)}."))
-        if rank(best, drawn_on)[:-1] == rank(series, drawn_on)[:-1]:
-            choice.warnings.append(f"Two {role} series are equally good; the later one, {best.label}, was chosen.")
+        if rank(series, company) != rank(best, company):
+            choice.others.append(
+                (series, f"It is a {role} too, but {advantage(best, series, company)} (chosen: {best.label}).")
+            )
+        elif any(look.same(series, other) for other in tied):
+            choice.others.append((series, f"It is a copy of the {role} ({best.label})."))
+        else:
+            tied.append(series)
+    if len(tied) > 1:
+        choice.doubts[role] = Doubt(f"{len(tied)} series are equally good as the {role}", tuple(tied))
+    elif look.fluid(best) == "bright":
+        why = f"By its header {best.label} is the {role}, but water is bright in it"
+        choice.doubts[role] = Doubt(why, tuple(order))
+    else:
+        choice.chosen[role] = best
 
 
-def advantage(best: Series, other: Series, drawn_on: set[str]) -> str:
-    """The first point in which `best` ranks before `other`."""
-    reasons = (
-        "does not cover a head",
-        "its slices are not one volume",
-        "lesions were drawn on another one",
-        f"{other.physics.processed}",
-        "was made after a contrast agent",
-        "is not a 3D acquisition",
-        "has thicker slices",
-        "its name suggests a contrast agent",
-    )
-    pairs = zip(rank(best, drawn_on), rank(other, drawn_on), reasons, strict=False)
-    return next(
-        (f"{reason} (chosen: {best.label})" for one, two, reason in pairs if one != two), f"{best.label} is later"
-    )
+def look_for(choice: Choice, role: str, day: Sequence[Series], look: Look) -> None:
+    """Where no header makes a series a candidate, ask about those whose image may be one."""
+    perhaps = [
+        series
+        for series in day
+        if series.contrast.name in PERHAPS[role]
+        and not series.fault
+        and series.covers_a_head
+        and look.fluid(series) == "dark"
+    ]
+    if perhaps:
+        why = f"By their headers no series is a {role}, but water is dark in {'one' if len(perhaps) == 1 else 'some'}"
+        choice.doubts[role] = Doubt(why, tuple(perhaps))
 
 
 def take_segmentation(choice: Choice, segmentations: Sequence[Series]) -> None:
@@ -111,37 +155,30 @@ def take_segmentation(choice: Choice, segmentations: Sequence[Series]) -> None:
             choice.chosen[SEG] = series
 
 
-def lacking(choice: Choice, day: Sequence[Series]) -> str:
-    """Why these series are no case: the sentence names what is missing and what was there instead."""
+def lacking(choice: Choice, day: Sequence[Series], settled: Settled) -> str:
+    """Why these series are no case: what a person has to decide, or what is missing and what was there instead."""
+    sentences = [
+        f"{doubt.why}: {' and '.join(series.label for series in doubt.candidates)}." for doubt in choice.doubts.values()
+    ]
+    if sentences:
+        return f"{' '.join(sentences)} A person has to decide which it is: konsil choose."
+    refused = [role for role, series in settled.items() if series is None]
+    if refused:
+        return f"A person decided that no series of this day is to be used as the {' and the '.join(refused)}."
     absent = [role for role in (T1W, FLAIR) if role not in choice.chosen]
     if not absent:
         return ""
     there = sorted({series.contrast.name for series in day})
-    hint = ""
-    if T1W in absent and T1W_POST in there:
-        hint = " A T1w after contrast agent does not replace one without."
+    small = [reason for series, reason in choice.others if "does not cover a head" in reason]
+    hint = f" {small[0]}" if small else ""
     if any(series.fault for series in day):
         hint += " Some files are cut short: export the study again."
     return f"There is no usable {' and no usable '.join(absent)} on this day; there are: {', '.join(there)}.{hint}"
 
 
-def warnings_about(choice: Choice) -> list[str]:
+def warnings_about(choice: Choice, day: Sequence[Series]) -> list[str]:
     """What a person should know about the proposal although it is accepted."""
-    warnings = []
-    for role in (T1W, FLAIR):
-        series = choice.chosen[role]
-        if series.physics.processed:
-            warnings.append(f"The {role} is a derived image: {series.physics.processed}.")
-        if role == FLAIR and series.physics.contrast_agent:
-            warnings.append("The FLAIR was made after a contrast agent.")
-        elif mentions_contrast(series):
-            warnings.append(
-                f"The name of the {role} series suggests a contrast agent, though no tag says so: please look."
-            )
-        if isinstance(series.volume, str):
-            warnings.append(f"The {role} will not convert: {series.volume}")
-        elif not series.covers_a_head:
-            warnings.append(f"The {role} does not seem to cover a head.")
+    warnings = [sentence for role in (T1W, FLAIR) for sentence in warnings_about_one(role, choice.chosen[role], day)]
     frames = {choice.chosen[role].frame_of_reference for role in (T1W, FLAIR)}
     if len(frames) > 1 or "" in frames:
         warnings.append(
@@ -150,7 +187,22 @@ def warnings_about(choice: Choice) -> list[str]:
     return warnings
 
 
-def mentions_contrast(series: Series) -> bool:
-    """The series' name speaks of a contrast agent: enough to break a tie and to warn, never to decide."""
-    names = (str(series.header.get(name) or "") for name in ("SeriesDescription", "ProtocolName"))
-    return any(MENTIONS_CONTRAST.search(name) for name in names)
+def warnings_about_one(role: str, series: Series, day: Sequence[Series]) -> list[str]:
+    """What a person should know about one chosen series."""
+    facts = series.physics
+    spatial = any(one.contrast.name in CANDIDATES[role] and one.physics.acquisition == "3D" for one in day)
+    checks = {
+        f"The {role} is a derived image: {facts.processed}.": bool(facts.processed),
+        f"The {role} was made after a contrast agent.": facts.contrast_agent,
+        f"The name of the {role} series suggests a contrast agent, though no tag says so: please look.": (
+            mentions_contrast(series) and not facts.contrast_agent
+        ),
+        f"The {role} is 2D although there is a 3D one that day.": spatial and facts.acquisition == "2D",
+        f"The header does not make this series a {role}: a person chose it.": (
+            series.contrast.name not in CANDIDATES[role]
+        ),
+    }
+    warnings = [sentence for sentence, holds in checks.items() if holds]
+    if isinstance(series.volume, str):
+        warnings.append(f"The {role} will not convert: {series.volume}")
+    return warnings

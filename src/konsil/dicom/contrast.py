@@ -2,15 +2,18 @@
 
 Names of series are habits of a hospital; physics is the same everywhere. T1 weighting needs a short echo (little T2
 decay) and either a short repetition or an inversion of about 0.3 to 1.3 s; T2 weighting needs a long echo and a long
-repetition; FLAIR is T2 weighting with an inversion of 1.3 s or more, chosen so that water crosses zero (TI = T1(CSF) *
-ln 2 for long TR, about 2.5 s in 2D; 1.6 to 2.3 s where TR is about 5 s, as in 3D; Hajnal et al., J Comput Assist
-Tomogr 1992; 1.4 s at 64 mT). The thresholds lie in the gaps between the protocols in common use, not at their edges.
+repetition; FLAIR is T2 weighting after an inversion that nulls water: TI = T1 (ln 2 - ln(1 + exp(-TR / T1))), with T1
+of cerebrospinal fluid about 4.3 s at every field strength (Hajnal et al., J Comput Assist Tomogr 1992; Lin et al., J
+Magn Reson Imaging 2001). The protocols in common use lie between 0.84 and 1.1 times this time; double inversion (DIR)
+notes its first, longer one, above 1.3. The thresholds lie in the gaps between protocols, not at their edges.
 
 `classify` goes through RULES in order; the first that holds decides. Every answer comes with the values that led to it.
+What the image itself says is asked later, and only to doubt or to ask (`konsil.dicom.fluid`, `konsil.dicom.doubt`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,13 +24,18 @@ from konsil.dicom.physics import Physics, physics_of, words
 
 T1W, FLAIR, SEG = "T1w", "FLAIR", "SEG"
 T1W_POST = "T1w post-contrast"
+UNTOLD, T2W, ODD_INVERSION = "not told", "T2w", "T2w after another inversion"
 
 SHORT_ECHO_MS = 40.0
 LONG_ECHO_MS = 60.0
 SHORT_REPETITION_MS = 1100.0
 LONG_REPETITION_MS = 2000.0
 T1_INVERSION_MS = (250.0, 1300.0)
-FLAIR_INVERSION_MS = (1300.0, 3500.0)
+T1_OF_FLUID_MS = 4300.0
+NULLING = (0.65, 1.25)
+"""An inversion time counts as nulling water if it is within these multiples of the time that the formula gives."""
+TWO_INVERSIONS_MS = 4000.0
+"""Gradient echo trains after an inversion repeat faster than this (MPRAGE: 1.5 to 3 s), those of MP2RAGE slower."""
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 
 
@@ -62,47 +70,60 @@ def in_range(value: float | None, limits: tuple[float, float]) -> bool:
     return value is not None and limits[0] <= value < limits[1]
 
 
+SPECIAL_CONTRASTS = {"DIFFUSION", "PERFUSION", "FLOW_ENCODED", "TOF", "TAGGING"}
+SPECIAL_PARTS = {"DIFFUSION", "TRACEW", "PERFUSION", "ASL", "FMRI", "MIP", "PROJECTION IMAGE", "PCA", "TOF"}
+PARTS = {
+    *("P", "PHASE", "PHASE MAP", "R", "REAL", "I", "IMAGINARY"),
+    *("ADC", "FA", "T1 MAP", "T2 MAP", "R2 MAP", "CBF", "CBV", "MTT", "B0", "B1", "FIELD MAP"),
+    *("F", "FAT", "OP", "OPP_PHASE", "OUT_PHASE"),
+}
+
+
 def is_special(facts: Physics) -> bool:
-    """Echo planar, diffusion or angiography: fast or flow images, never the anatomical pair."""
-    return "EP" in facts.sequence or facts.diffusion or facts.angiography
+    """Echo planar, diffusion, perfusion or angiography: fast or flow images, never the anatomical pair."""
+    special = facts.diffusion or facts.angiography or facts.weighting in SPECIAL_CONTRASTS
+    return "EP" in facts.sequence or special or bool(SPECIAL_PARTS & set(facts.image_type[2:]))
 
 
-def is_not_magnitude(facts: Physics) -> bool:
-    """Phase, real or imaginary part, or a computed map, by value 3 and following of the image type."""
-    parts = {
-        "P",
-        "PHASE",
-        "PHASE MAP",
-        "R",
-        "REAL",
-        "I",
-        "IMAGINARY",
-        "ADC",
-        "FA",
-        "T1 MAP",
-        "T2 MAP",
-        "CBF",
-        "CBV",
-        "MTT",
-    }
-    return bool(parts & set(facts.image_type[2:]))
+def is_part(facts: Physics) -> bool:
+    """Phase, real or imaginary part, fat or opposed phase, or a map, by value 3 and following of the image type."""
+    return bool(PARTS & set(facts.image_type[2:]))
+
+
+def nulling_ms(tr_ms: float) -> float:
+    """The inversion time in ms at which water gives no signal, for a repetition time in ms (formula above)."""
+    return T1_OF_FLUID_MS * (math.log(2) - math.log1p(math.exp(-tr_ms / T1_OF_FLUID_MS)))
+
+
+def is_t2w(facts: Physics) -> bool:
+    """Long echo and long repetition."""
+    return at_least(facts.te_ms, LONG_ECHO_MS) and at_least(facts.tr_ms, LONG_REPETITION_MS)
 
 
 def is_flair(facts: Physics) -> bool:
-    """Inversion long enough to null water, long echo, long repetition."""
-    inversion = facts.ti_ms is None or in_range(facts.ti_ms, FLAIR_INVERSION_MS)
-    return (
-        facts.inverted
-        and inversion
-        and at_least(facts.te_ms, LONG_ECHO_MS)
-        and at_least(facts.tr_ms, LONG_REPETITION_MS)
-    )
+    """T2 weighting after an inversion that nulls water; an inversion without its time is taken for one."""
+    if not facts.inverted or not is_t2w(facts) or facts.tr_ms is None:
+        return False
+    return facts.ti_ms is None or in_range(facts.ti_ms / nulling_ms(facts.tr_ms), NULLING)
+
+
+def is_uniform(facts: Physics) -> bool:
+    """The uniform image of MP2RAGE: computed from both of its inversions, T1-weighted."""
+    return "UNI" in facts.image_type[2:] and "GR" in facts.sequence and not at_least(facts.te_ms, 15)
+
+
+def is_half_of_mp2rage(facts: Physics) -> bool:
+    """One of the two inversions of MP2RAGE: not an image of its own."""
+    gradient = "GR" in facts.sequence and not is_uniform(facts)
+    return gradient and bool(facts.ti_ms) and at_least(facts.tr_ms, TWO_INVERSIONS_MS)
 
 
 def is_t1w(facts: Physics) -> bool:
     """Short echo, and T1 weighting by inversion, by short repetition (spin echo), or by flip angle (gradient echo)."""
     if facts.te_ms is None or facts.tr_ms is None or facts.te_ms >= SHORT_ECHO_MS:
         return False
+    if is_uniform(facts):
+        return True
     if in_range(facts.ti_ms, T1_INVERSION_MS):
         return True
     if facts.inverted and facts.ti_ms is not None:
@@ -121,15 +142,18 @@ def at_least(value: float | None, limit: float) -> bool:
 Rule = tuple[str, str, Callable[[Physics], bool]]
 RULES: tuple[Rule, ...] = (
     ("localiser", "is a localiser", lambda f: bool({"LOCALIZER", "SCOUT"} & set(f.image_type))),
-    ("other", "is an echo-planar, diffusion or angiographic image", is_special),
-    ("other", "is a phase image or a computed map", is_not_magnitude),
-    ("other", "names no echo or repetition time, so its contrast cannot be told", lambda f: not f.te_ms or not f.tr_ms),
+    ("mosaic", "is a mosaic: many slices in one picture; export the single slices", lambda f: "MOSAIC" in f.image_type),
+    ("other", "is an echo-planar, diffusion, perfusion or angiographic image", is_special),
+    ("other", "is a phase, fat or opposed-phase image or a computed map", is_part),
+    (UNTOLD, "names no echo or repetition time, so its contrast cannot be told", lambda f: not f.te_ms or not f.tr_ms),
+    ("other", "is one of the two inversions of MP2RAGE", is_half_of_mp2rage),
     (FLAIR, "inverts long enough to null water and has a long echo", is_flair),
     (T1W_POST, "is T1-weighted and was made after a contrast agent", lambda f: is_t1w(f) and f.contrast_agent),
     (T1W, "is T1-weighted", is_t1w),
     ("STIR", "inverts briefly, which nulls fat", lambda f: f.inverted and in_range(f.ti_ms, (1, T1_INVERSION_MS[0]))),
+    (ODD_INVERSION, "has a long echo and inverts, but not when water is nulled", lambda f: f.inverted and is_t2w(f)),
     ("T2*w", "is a gradient echo with a long echo", lambda f: "GR" in f.sequence and at_least(f.te_ms, 15)),
-    ("T2w", "is T2-weighted", lambda f: at_least(f.te_ms, LONG_ECHO_MS) and at_least(f.tr_ms, LONG_REPETITION_MS)),
+    (T2W, "is T2-weighted", is_t2w),
     (
         "PDw",
         "is proton-density-weighted",

@@ -36,6 +36,12 @@ class Limits:
 
 
 HEAD = Limits()
+SMALLEST_PIXEL_MM, LARGEST_PIXEL_MM = 0.05, 20.0
+"""No pixel of a head is finer or coarser; beyond that a header speaks of other units, or of nothing."""
+
+
+class Repeated(BadInput):
+    """Two slices of a series lie at one place: it holds more than one volume."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +117,14 @@ def frame_of(sources: Sequence[Dataset], header: Dataset) -> Frame:
     position, orientation, spacing = (
         find(name) for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
     )
-    if (len(position), len(orientation), len(spacing)) != (3, 6, 2) or min(spacing) <= 0:
+    if (len(position), len(orientation), len(spacing)) != (3, 6, 2) or not np.isfinite(position + orientation).all():
+        raise BadInput("an image has a broken place in space", expected="3 coordinates, 6 cosines and 2 spacings")
+    if not all(SMALLEST_PIXEL_MM <= value <= LARGEST_PIXEL_MM for value in spacing):
         raise BadInput(
-            "an image has a broken place in space", expected="3 coordinates, 6 cosines and 2 spacings above 0"
+            "the pixels of an image have no plausible size",
+            expected=f"{SMALLEST_PIXEL_MM:g} to {LARGEST_PIXEL_MM:g} mm",
+            got=f"{spacing[0]:g} x {spacing[1]:g} mm",
+            hint="Export the original images",
         )
     return Frame(
         np.array(position), np.array(orientation), (spacing[0], spacing[1]), (int(header.Rows), int(header.Columns))
@@ -192,7 +203,7 @@ def check_distances(ordered: Sequence[Frame], normal: Float) -> Float:
     distances = np.diff(positions @ normal)
     middle = float(np.median(distances))
     if float(distances.min()) < 0.01 * max(middle, 0.01):
-        raise BadInput(
+        raise Repeated(
             "two slices of the series lie at one place",
             expected="one image per place",
             hint="It may hold several volumes",
@@ -213,8 +224,9 @@ def check_distances(ordered: Sequence[Frame], normal: Float) -> Float:
     if float(np.abs(aside).max()) > SPACING_TOLERANCE * middle or tilt > SPACING_TOLERANCE:
         raise BadInput(
             "the slices of the series are sheared against each other",
-            expected="a straight stack",
-            hint="It may be tilted",
+            expected="each slice straight above the one before",
+            got=f"a stack that leans by {np.degrees(np.arctan(tilt)):.1f} degrees" if tilt > 0.01 else "shifted slices",
+            hint="A tilted gantry does this; a head scanned so needs its original, unsheared images",
         )
     return step
 

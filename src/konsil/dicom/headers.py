@@ -43,6 +43,7 @@ SliceThickness SpacingBetweenSlices RepetitionTime EchoTime InversionTime EchoTr
 DiffusionBValue EchoPulseSequence InversionTimes StudyInstanceUID SeriesInstanceUID SeriesNumber InstanceNumber
 ImagePositionPatient ImageOrientationPatient FrameOfReferenceUID SamplesPerPixel NumberOfFrames Rows Columns
 PixelSpacing BitsAllocated BurnedInAnnotation SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
+AcquisitionContrast AcquisitionNumber TemporalPositionIdentifier ImagesInAcquisition FrameType
 """
 END_OF_SEQUENCE = b"\xfe\xff\xdd\xe0"
 """The delimiter behind compressed pixels (FFFE,E0DD), PS3.5 A.4; compressed syntaxes are all little endian."""

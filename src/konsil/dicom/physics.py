@@ -33,6 +33,12 @@ class Physics:
     contrast_agent: bool
     angiography: bool
     diffusion: bool
+    weighting: str
+    """What an enhanced image says it shows (AcquisitionContrast, C.8.13.3.1.1.8), upper case; believed only for what
+    is no anatomical image: vendors fill it by habit."""
+    magnetisation_transfer: bool
+    corrections: tuple[int, int]
+    """Distortion correction (0 none, 1 in the slice, 2 in space) and evening out of the coil's sensitivity (0 or 1)."""
     processed: str
     """Why the image is not as the scanner made it; empty if it is."""
 
@@ -64,8 +70,18 @@ def physics_of(header: Dataset) -> Physics:
         contrast_agent=has_contrast_agent(header),
         angiography=words(header, "AngioFlag") == ("Y",) or "TOF" in words(header, "SequenceVariant"),
         diffusion=bool(number(header, "DiffusionBValue")),
+        weighting=" ".join(words(header, "AcquisitionContrast"))[:20],
+        magnetisation_transfer="MTC" in words(header, "SequenceVariant") or "MT" in words(header, "ScanOptions"),
+        corrections=corrections(header),
         processed=processing(header),
     )
+
+
+def corrections(header: Dataset) -> tuple[int, int]:
+    """What the scanner corrected, from words that Siemens and others add to the image type."""
+    kind = set(words(header, "ImageType"))
+    distortion = 2 if "DIS3D" in kind else 1 if "DIS2D" in kind else 0
+    return distortion, int("NORM" in kind)
 
 
 def processing(header: Dataset) -> str:

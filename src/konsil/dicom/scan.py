@@ -1,22 +1,27 @@
 """The first step: what lies in the inbox, and which series make a case.
 
-Reads headers only, and writes `work/<cohort>/scan.json` (docs/formats/cohort.md): a proposal with reasons, in
-pseudonyms. A person can read it before anything is copied. Scanning again after new studies arrived keeps what was
-done for unchanged cases.
+Reads headers, and pixels of the few series that a choice is about, and writes `work/<cohort>/scan.json`
+(docs/formats/cohort.md): a proposal with reasons, in pseudonyms. A person can read it before anything is copied. Where
+the rules end, it asks (`choices.json`) and sets the case aside; scanning again obeys the answer. Scanning again after
+new studies arrived keeps what was done for unchanged cases.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 from konsil.cohort.cases import Case
 from konsil.cohort.folder import CohortFolder, SiteFolder
 from konsil.dicom.choice import Choice, choose
+from konsil.dicom.choices import Answer, Question, answers, ask
 from konsil.dicom.contrast import FLAIR, SEG
+from konsil.dicom.doubts import questions_about, settled_by
 from konsil.dicom.headers import Contents, read_inbox
 from konsil.dicom.masks import owner
+from konsil.dicom.pixels import Look
 from konsil.dicom.pseudonyms import Pseudonyms, open_pseudonyms
 from konsil.dicom.sealed import opened, sealed
 from konsil.dicom.series import Series, fingerprint, group
@@ -40,7 +45,7 @@ def scan(site: SiteFolder, cohort: str, inbox: Path) -> Outcome:
     folder = site.cohort(cohort)
     contents = read_inbox(inbox)
     pseudonyms = open_pseudonyms(site)
-    choices = propose(contents, pseudonyms)
+    choices, questions = propose(contents, pseudonyms, Look(inbox), answers(folder))
     masks, homeless = assign_masks(inbox, contents, choices)
     cases = {name: describe(inbox, choice, masks.get(name)) for name, choice in choices.items() if not choice.lacking}
     aside = {name: choice.lacking for name, choice in choices.items() if choice.lacking} | homeless
@@ -56,17 +61,31 @@ def scan(site: SiteFolder, cohort: str, inbox: Path) -> Outcome:
         "software": versions(),
     }
     settle(folder, sealed(found, pseudonyms), choices)
+    ask(folder, questions)
     log.info("scan of the inbox: %d cases, %d set aside", len(cases), len(aside))
     return Outcome(tuple(sorted(cases)), aside)
 
 
-def propose(contents: Contents, pseudonyms: Pseudonyms) -> dict[str, Choice]:
-    """One choice per patient and day, keyed by the name of the case."""
+def propose(
+    contents: Contents, pseudonyms: Pseudonyms, look: Look, given: Mapping[tuple[str, str], Answer]
+) -> tuple[dict[str, Choice], list[Question]]:
+    """One choice per patient and day, keyed by the name of the case, and the questions that only a person can answer.
+
+    `given` are the answers so far, by case and role; a doubt that an answer settles is asked all the same, so that it
+    can be answered again, but no longer keeps the case back.
+    """
     days: dict[str, list[Series]] = defaultdict(list)
     for series in group(contents.instances):
         case = Case(pseudonyms.subject(series.patient), pseudonyms.session(series.patient, series.day))
         days[str(case)].append(series)
-    return {name: choose(series) for name, series in sorted(days.items())}
+    choices: dict[str, Choice] = {}
+    questions: list[Question] = []
+    for name, day in sorted(days.items()):
+        choice = choose(day, look, {})
+        questions += questions_about(name, choice, look, pseudonyms)
+        settled = settled_by(given, name, choice, pseudonyms)
+        choices[name] = choose(day, look, settled) if settled else choice
+    return choices, questions
 
 
 def assign_masks(inbox: Path, contents: Contents, choices: dict[str, Choice]) -> tuple[dict[str, str], dict[str, str]]:

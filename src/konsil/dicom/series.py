@@ -1,7 +1,9 @@
 """Sorting images into series, and series into patients and days.
 
 An image belongs to a series by its UID and to a patient by the patient's number, never by the folder it lies in:
-exports mix patients in one folder and spread one series over several. A case is one patient on one day (StudyDate).
+exports mix patients in one folder and spread one series over several. Where a scanner put several kinds of image under
+one UID (magnitude and phase, water and fat), each kind is a series of its own (`numbering`). A case is one patient on
+one day (StudyDate).
 """
 
 from __future__ import annotations
@@ -17,9 +19,10 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 
 from konsil.dicom.contrast import SEG, Contrast, classify
-from konsil.dicom.geometry import HEAD, Frame, Grid, Limits, frames_of, grid_of, reach_mm
+from konsil.dicom.geometry import HEAD, Frame, Grid, Limits, Repeated, frames_of, grid_of, reach_mm
 from konsil.dicom.headers import Instance
 from konsil.dicom.inbox import open_member
+from konsil.dicom.numbering import explained, parts, started_s
 from konsil.dicom.physics import Physics, number, physics_of
 from konsil.errors import BadInput
 from konsil.types import Json
@@ -81,6 +84,8 @@ class Series:
         """The volume that the slices make, of whatever size, or the sentence that says why they make none."""
         try:
             return grid_of(self.frames, ANY_SIZE)
+        except Repeated as refusal:
+            return explained(refusal, [instance.header for instance in self.instances]).sentence
         except BadInput as refusal:
             return refusal.sentence
 
@@ -89,10 +94,20 @@ class Series:
         """The volume, None if there is none."""
         return None if isinstance(self.volume, str) else self.volume
 
+    @cached_property
+    def reach_mm(self) -> tuple[float, float, float]:
+        """How far the slices reach along columns, rows and through the stack, gaps included."""
+        return reach_mm(self.frames)
+
     @property
     def covers_a_head(self) -> bool:
         """The slices, whole or not, reach as far as a head in every direction."""
-        return min(reach_mm(self.frames)) >= HEAD.smallest_mm
+        return min(self.reach_mm) >= HEAD.smallest_mm
+
+    @cached_property
+    def started_s(self) -> float | None:
+        """Seconds since midnight at which the first of its images was acquired; None if no header says."""
+        return min((time for one in self.instances if (time := started_s(one.header)) is not None), default=None)
 
     @property
     def fault(self) -> str:
@@ -139,15 +154,16 @@ def group(instances: Iterable[Instance]) -> list[Series]:
         header = instance.header
         piles[patient_of(header), day_of(header), str(header.SeriesInstanceUID)].append(instance)
     series = [
-        Series(
-            uid,
-            patient,
-            day,
-            tuple(sorted(pile, key=lambda one: (number(one.header, "InstanceNumber") or 0, one.path))),
-        )
+        Series(uid, patient, day, tuple(sorted(part, key=order)))
         for (patient, day, uid), pile in piles.items()
+        for part in parts(pile)
     ]
     return sorted(series, key=lambda one: (one.patient, one.day, one.number, one.uid))
+
+
+def order(instance: Instance) -> tuple[float, str]:
+    """Images of a series go by their number, then by their path."""
+    return number(instance.header, "InstanceNumber") or 0, instance.path
 
 
 def patient_of(header: Dataset) -> str:
