@@ -19,6 +19,7 @@ from functools import cached_property
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from pydicom.uid import UID
 
 from konsil.cohort.folder import SiteFolder
 from konsil.errors import BadInput
@@ -28,8 +29,6 @@ SECRET_BYTES = 32
 SUBJECT_LETTERS = 10
 LONGEST_SHIFT_DAYS = 3650
 SEALED_PATH = b"path of the inbox"
-STANDARD_UIDS = "1.2.840.10008."
-"""UIDs below this root name classes and transfer syntaxes of the standard, nothing of a patient (PS3.6, Annex A)."""
 
 
 class Pseudonyms:
@@ -55,13 +54,13 @@ class Pseudonyms:
         days = 1 + int.from_bytes(self._keyed("shift", patient)[:8]) % LONGEST_SHIFT_DAYS
         try:
             real = datetime.strptime(day[:8], "%Y%m%d").replace(tzinfo=UTC)
-            return (real - timedelta(days=days)).strftime("%Y%m%d")
+            return (real - timedelta(days=days)).date().isoformat().replace("-", "")
         except (ValueError, OverflowError):
             return ""
 
     def uid(self, uid: str) -> str:
-        """A UID of the same meaning for everybody who holds the secret; UIDs of the standard stay as they are."""
-        if uid.startswith(STANDARD_UIDS) or not uid:
+        """A UID that is the same for the same one; those that the standard names (PS3.6, Annex A) stay as they are."""
+        if not uid or UID(uid).name != uid:
             return uid
         return f"2.25.{int.from_bytes(self._keyed('uid', uid)[:16])}"
 

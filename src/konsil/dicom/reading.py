@@ -22,6 +22,7 @@ import pydicom
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
 from pydicom.sequence import Sequence
 
 from konsil.dicom.archive import DAMAGED
@@ -37,7 +38,7 @@ CHUNK_BYTES = 1 << 20
 PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 BROKEN = (
     *(OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, NotImplementedError),
-    *(RecursionError, MemoryError, AssertionError, struct.error, *DAMAGED),
+    *(RecursionError, MemoryError, AssertionError, BytesLengthException, struct.error, *DAMAGED),
 )
 """What pydicom raises for headers that are cut short or scrambled, and archives for damaged files."""
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_has_tag, dictionary_VM, dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
@@ -25,7 +25,11 @@ from konsil.dicom.vocabulary import coded, described, maker
 DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?")
 LONGEST_DECIMAL = 16
 LARGEST_ORDINAL = 10**7
-"""Integers in text (VR IS) count images and series; longer ones are numbers of something else, such as a patient."""
+"""Integers count images, series and pixels; longer ones are something else: a patient's number, or text as bytes."""
+LARGEST_SHORT = 1 << 13
+"""Of integers of 16 bits: sizes of images and matrices are smaller, two letters read as a number are larger."""
+PLAUSIBLE = (1e-9, 1e7)
+"""Physical quantities are 0 or between these; days and numbers of patients are larger, letters hardly ever between."""
 IMAGE_TYPES = frozenset({"ImageType", "FrameType"})
 """Their values mean something by their position, so an unknown one leaves OTHER behind."""
 STACK = re.compile(r"\d{1,4}")
@@ -47,6 +51,8 @@ def cleaned(element: DataElement, keyword: str, rules: Rules) -> tuple[str, Any]
     value = element.value
     values = list(value) if isinstance(value, MultiValue | list | tuple) else [] if value is None else [value]
     texts = [str(one).strip(" \0") for one in values]
+    if len(values) > most_values(element.tag):
+        return None
     if vr in BINARY:
         kept: list[Any] = values if all(is_binary(one, vr) for one in values) else []
     elif keyword in DATES:
@@ -54,7 +60,7 @@ def cleaned(element: DataElement, keyword: str, rules: Rules) -> tuple[str, Any]
     elif vr in CLEANERS:
         kept = CLEANERS[vr](texts, rules)
     elif vr == "AT":
-        kept = [one for one in values if isinstance(one, BaseTag)]
+        kept = [one for one in values if isinstance(one, BaseTag) and dictionary_has_tag(one)]
     else:
         kept = text_kept(keyword, vr, texts)
     return (vr, kept[0] if len(kept) == 1 else kept) if any(one != "" for one in kept) else None
@@ -66,15 +72,28 @@ def type_of(tag: BaseTag, found: str) -> str:
     return found if found in allowed else allowed[0]
 
 
+def most_values(tag: BaseTag) -> float:
+    """How many values an attribute may have (VM, PS3.5 6.4); infinite where the standard sets no end."""
+    last = dictionary_VM(tag).split("-")[-1]
+    return float(last) if last.isdecimal() else math.inf
+
+
 def is_binary(value: object, vr: str) -> bool:
-    """The value is a finite number of that type."""
-    return isinstance(value, int if vr in ("US", "SS", "UL", "SL") else int | float) and math.isfinite(float(value))
+    """The value is a number of that type, and of a size that quantities have."""
+    if vr in ("US", "SS", "UL", "SL"):
+        return isinstance(value, int) and abs(value) < (LARGEST_SHORT if vr in ("US", "SS") else LARGEST_ORDINAL)
+    return isinstance(value, int | float) and is_plausible(value)
+
+
+def is_plausible(value: float) -> bool:
+    """The value is of a size that physical quantities have (ms, mm, degrees, hertz per pixel)."""
+    return value == 0 or PLAUSIBLE[0] <= abs(value) <= PLAUSIBLE[1]
 
 
 def decimals(texts: list[str], _rules: Rules) -> list[str]:
     """Decimal numbers as they were written; none of them if one is no number, since their places have meanings."""
     whole = all(DECIMAL.fullmatch(text) and len(text) <= LONGEST_DECIMAL for text in texts)
-    return texts if whole and all(math.isfinite(float(text)) for text in texts) else []
+    return texts if whole and all(is_plausible(float(text)) for text in texts) else []
 
 
 def integers(texts: list[str], _rules: Rules) -> list[str]:

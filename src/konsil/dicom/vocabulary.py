@@ -21,18 +21,18 @@ def words(text: str) -> frozenset[str]:
 
 DESCRIPTIVE = words(
     """
-    t1 t1w t1wi t2 t2w t2wi pd pdw flair tirm stir ir inv inv1 inv2 mprage mp2rage rage mpr bravo spgr fspgr flash tfe
-    ffe tse fse frfse se ge gre gr space cube vista view vibe thrive lava tfl tirtfl brainview propeller blade multivane
-    dark fluid darkfluid swi swan dwi dti adc fa trace b0 b1000 tof mra epi bold asl perf perfusion localizer localiser
-    scout survey calibration 2d 3d sag sagittal cor coronal tra transversal transverse trans ax axial oblique obl iso
-    isotropic p2 p3 p4 acc fs fatsat fat sat spair spir water wi w ns nav mvxd
-    pre post gd gad ce kontrast contrast km nativ native without with ohne mit head brain neuro schaedel schadel kopf
-    hirn cerebral cerveau encephale tete mozek hlava ms epilepsy tumor routine protocol high res hires hr low fast
-    short long thin thick repeat rep wdh neu new corrected corr norm nd dis2d dis3d orig original derived reg mip minip
-    adni
+    t1 t1w t1wi t2 t2w t2wi pd pdw flair tirm stir ir inv inv1 inv2 mprage mp2rage mpr spgr fspgr flash tfe
+    ffe tse fse frfse se ge gre gr space cube vista view vibe thrive tfl tirtfl brainview propeller multivane
+    fluid darkfluid swi dwi dti adc trace b0 b1000 tof mra epi bold asl perf perfusion localizer localiser
+    scout survey calibration 2d 3d sag sagittal cor coronal tra transversal transverse ax axial oblique obl iso
+    isotropic p2 p3 p4 acc fs fatsat fat sat spair spir water wi ns nav mvxd
+    pre post gd ce kontrast contrast km nativ native ohne head brain neuro schaedel schadel kopf
+    hirn cerebral cerveau encephale tete mozek hlava ms epilepsy tumor routine protocol res hires hr
+    repeat wdh corrected corr norm nd dis2d dis3d orig original derived mip minip
     """
 )
-"""Of descriptions of series and protocols, in the languages of the hospitals; lower case."""
+"""Of descriptions of series and protocols, in the languages of the hospitals; lower case. Words that are also
+surnames are not among them (BRAVO, LAVA, SWAN, long, new), nor single letters, which are initials."""
 
 CODED = words(
     """
