@@ -1,8 +1,8 @@
-"""The scanner: from tissue fractions to a stored image.
+"""The scanner: from tissue fractions to the signal of every voxel.
 
 signal(x) = [sum over tissues of fraction * contrast] * texture, blurred by the point spread, sampled on the scanner's
-grid where the patient lay at that moment, multiplied by the receive field exp(b), and made noisy as a magnitude image
-is: sqrt((signal + n1)^2 + n2^2), Rician for independent normal n1, n2 (Gudbjartsson and Patz 1995).
+grid where the patient lay at that moment, and multiplied by the receive field exp(b). Noise comes last, when the signal
+is recorded (`volume.record`); artifacts are planted in between, because receivers are as noisy in a spoiled scan.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from konsil.phantom.anatomy import Anatomy
 from konsil.phantom.atlas import Mask
 from konsil.phantom.fields import Floats, Matrix, rotation, smooth_field
 from konsil.phantom.profile import BRAIN_TISSUES, Profile, Sequence
-from konsil.phantom.volume import Volume
+from konsil.phantom.volume import Signal
 
 TEXTURE, TEXTURE_STEP_MM = 0.03, 6.0
 DAILY_CONTRAST = 0.03  # largest change of a tissue's signal from patient to patient
 FWHM_PER_SD = 2.355
-LARGEST_STORED = 4095  # 12 bits, as scanners store
 
 
 @dataclass(frozen=True)
@@ -68,16 +67,14 @@ def signal(rng: np.random.Generator, anatomy: Anatomy, sequence: Sequence, head:
     return np.asarray(ndi.gaussian_filter(image, blur_mm / FWHM_PER_SD), dtype=np.float32)
 
 
-def acquire(rng: np.random.Generator, anatomy: Anatomy, profile: Profile, suffix: str, position: Matrix) -> Volume:
+def acquire(rng: np.random.Generator, anatomy: Anatomy, profile: Profile, suffix: str, position: Matrix) -> Signal:
     """Scan the patient: `suffix` is T1w or FLAIR, `position` maps scanner points to anatomy points (RAS mm).
 
-    Returns int16 values from 0 to 4095. `profile.blur_mm` holds at 1 mm and grows with the voxel.
+    Returns the signal before noise. `profile.blur_mm` holds at 1 mm and grows with the voxel.
     """
     sequence = profile.t1w if suffix == "T1w" else profile.flair
     grid = scanner_grid(anatomy, sequence, profile.tilt_deg)
     clean = signal(rng, anatomy, sequence, anatomy.maps[f"head_{suffix.lower()}"], profile.blur_mm)
     image = sample(clean, anatomy, grid, position)
     image *= np.exp(np.float32(profile.bias) * smooth_field(rng, grid.shape, max(grid.shape) / 2))
-    first, second = (rng.standard_normal(grid.shape, dtype=np.float32) * np.float32(sequence.noise) for _ in range(2))
-    magnitude = np.sqrt((image + first) ** 2 + second**2) * np.float32(sequence.scale)
-    return Volume(np.clip(np.rint(magnitude), 0, LARGEST_STORED).astype(np.int16), grid.affine)
+    return Signal(image, grid.affine, sequence.noise, sequence.scale)

@@ -1,106 +1,140 @@
 """What goes wrong in hospitals, made on request.
 
-Two artifacts come from the order in which a scanner fills k-space (the Fourier transform of the image) along the
-phase-encoding axis j: lines taken after the head has moved disagree with the others (motion), and lines that
-alternate in strength give a second, shifted head (ghosting, an N/2 ghost). The other faults are of geometry and of
-filing.
+A fault is a name and a severity. Artifacts of the images are strongest where `severity` is large: 1, the default, is
+what a reader sees at a glance at 1 to 2 mm; 0 is nothing. How each grows with it is said at the constants of `kspace`
+(motion, ghosting, spike, aliasing) and `blemishes` (noise, blur, bias, void). The other faults are of geometry and of
+filing, and have no severity.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 import numpy as np
 from scipy import ndimage as ndi
 
 from konsil.errors import BadInput
 from konsil.phantom.atlas import Mask
-from konsil.phantom.fields import Floats, Matrix, random_rigid
+from konsil.phantom.blemishes import blur, darken, pit, roughen
+from konsil.phantom.kspace import fold, folded_lines, ghost, move, spike
 from konsil.phantom.patient import Patient
-from konsil.phantom.volume import Volume
+from konsil.phantom.volume import LARGEST_STORED, Signal, Volume, record
 
-FAULTS: Mapping[str, str] = {
-    "motion": "the head moves while T1w and FLAIR are taken",
-    "ghosting": "a second, shifted head lies over T1w and FLAIR",
-    "cropped_head": "the top of the brain is not in the T1w",
-    "wrong_voxel_size": "the slices of the T1w are 1.6 times too thick",
-    "missing_slice": "one slice in the middle of the T1w is lost",
-    "missing_flair": "there is no FLAIR",
-    "mixed_patients": "a second patient's images lie in the same folder",
-    "no_lesions": "the patient has no lesions (not a fault of the images: there is no segmentation)",
-}
-MOVES, MOVE_MM, MOVE_DEG = 4, 3.0, 4.0
-QUIET_LINES = 0.08  # share of the lines around the middle of k-space during which the head lies still
-GHOST = 0.30  # strength of the alternation
+Artifact = Callable[[np.random.Generator, Signal, float], Signal]
+
+ARTIFACTS: Mapping[str, Artifact] = MappingProxyType(
+    {
+        "motion": move,
+        "ghosting": ghost,
+        "spike": spike,
+        "aliasing": fold,
+        "noise": roughen,
+        "blur": blur,
+        "bias": darken,
+        "void": pit,
+    }
+)
+"""What can be done to one image before its noise: `ARTIFACTS[name](rng, signal, severity)`."""
+
+FAULTS: Mapping[str, str] = MappingProxyType(
+    {
+        "motion": "the head moves while T1w and FLAIR are taken",
+        "ghosting": "a second, shifted head lies over T1w and FLAIR",
+        "spike": "sparks in the scanner draw stripes over T1w and FLAIR",
+        "aliasing": "the field of view is too small: the back of the head folds over the front, in T1w and FLAIR",
+        "noise": "T1w and FLAIR are noisy",
+        "blur": "T1w and FLAIR are out of focus",
+        "bias": "T1w and FLAIR are bright on one side and dark on the other",
+        "void": "metal beside the head tears a hole into T1w and FLAIR",
+        "cropped_head": "the top of the brain is not in the T1w",
+        "wrong_voxel_size": "the slices of the T1w are 1.6 times too thick",
+        "missing_slice": "one slice in the middle of the T1w is lost",
+        "missing_flair": "there is no FLAIR",
+        "mixed_patients": "a second patient's images lie in the same folder",
+        "swapped_patients": "the T1w is another patient's, filed under this one's name and number",
+        "no_lesions": "the patient has no lesions (not a fault of the images: there is no segmentation)",
+    }
+)
+MILDEST, STRONGEST = 0.01, 5.0  # severities that can be asked for
 CROPPED = 0.25  # of the height of the brain
 TOO_THICK = 1.6
-LARGEST_STORED = 4095
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """One fault; `severity` counts for artifacts only. Its text is `name` or `name@severity`."""
+
+    name: str
+    severity: float = 1.0
+
+    @classmethod
+    def parse(cls, text: str) -> Fault:
+        """Read `motion`, `motion@0.5`, or nothing at all. Raises `BadInput` for what is not known."""
+        name, at, number = text.partition("@")
+        try:
+            fault = cls(name, float(number) if at else 1.0)
+        except ValueError:
+            fault = cls(name, np.nan)
+        if name and name not in FAULTS:
+            raise BadInput("this fault is not known", expected=f"one of {', '.join(FAULTS)}", got=text[:40])
+        if at and (name not in ARTIFACTS or not MILDEST <= fault.severity <= STRONGEST):
+            raise BadInput(
+                "this severity of a fault is not known",
+                expected=f"{MILDEST:g} to {STRONGEST:g}, for {', '.join(ARTIFACTS)}",
+                got=text[:40],
+            )
+        return fault
 
 
 def parse_faults(text: str) -> dict[str, int]:
-    """Read "motion=1,missing_flair=2": how many patients get which fault."""
+    """Read "motion=1,ghosting@0.5=2": how many patients get which fault, by the fault's text."""
     wanted: dict[str, int] = {}
     for part in filter(None, (piece.strip() for piece in text.split(","))):
         name, _, count = part.partition("=")
-        if name not in FAULTS or not count.isdigit():
+        if not name or Fault.parse(name).name not in FAULTS or not count.isdigit():
             raise BadInput("this fault is not known", expected=f"NAME=COUNT with one of {', '.join(FAULTS)}", got=part)
         wanted[name] = int(count)
     return wanted
 
 
-def spoil(rng: np.random.Generator, patient: Patient, fault: str) -> Patient:
-    """The patient's images with one of the faults of images; faults of filing leave them as they are."""
-    if fault == "motion":
-        return dataclasses.replace(patient, t1w=move(rng, patient.t1w), flair=move(rng, patient.flair))
-    if fault == "ghosting":
-        return dataclasses.replace(patient, t1w=ghost(patient.t1w), flair=ghost(patient.flair))
-    if fault == "cropped_head":
+def spoil(rng: np.random.Generator, patient: Patient, text: str) -> Patient:
+    """The patient's images with one of the faults of images (`name` or `name@severity`).
+
+    Faults of filing leave them as they are.
+    """
+    fault = Fault.parse(text)
+    if fault.name in ARTIFACTS:
+        return blemish(rng, patient, fault)
+    if fault.name == "cropped_head":
         keep = top_of_crop(patient.brain_t1w)
         cropped = Volume(patient.t1w.array[:, :, :keep], patient.t1w.affine)
         return dataclasses.replace(patient, t1w=cropped, brain_t1w=patient.brain_t1w[:, :, :keep])
-    if fault == "wrong_voxel_size":
+    if fault.name == "wrong_voxel_size":
         return thicken(patient, 0 if patient.profile.plane == "sagittal" else 2)
     return patient
 
 
-def move(rng: np.random.Generator, volume: Volume) -> Volume:
-    """Fill k-space in interleaved turns, the head lying elsewhere in each; the middle lines see it where it belongs.
-
-    Every position has its opposite, so that on average the head is where the truth says.
-    """
-    image = volume.array.astype(np.float32)
-    lines = np.fft.fft(image, axis=1)
-    frequency = np.abs(np.fft.fftfreq(image.shape[1]))
-    outer = np.flatnonzero(frequency > QUIET_LINES / 2)
-    motions = [random_rigid(rng, shift_mm=MOVE_MM, turn_deg=MOVE_DEG) for _ in range(MOVES // 2)]
-    positions = [*motions, *(np.asarray(np.linalg.inv(T), dtype=np.float64) for T in motions)]
-    for turn, T in enumerate(positions):
-        part = outer[turn :: len(positions)]
-        lines[:, part] = np.fft.fft(displaced(image, volume, T), axis=1)[:, part]
-    return stored(np.abs(np.fft.ifft(lines, axis=1)), volume)
-
-
-def displaced(image: Floats, volume: Volume, T: Matrix) -> Floats:
-    """The image after the rigid motion `T` (4x4, mm) about its centre."""
-    centre = volume.affine @ np.append((np.array(image.shape) - 1) / 2, 1)
-    to_centre = np.eye(4)
-    to_centre[:3, 3] = centre[:3]
-    M = np.linalg.inv(volume.affine) @ to_centre @ T @ np.linalg.inv(to_centre) @ volume.affine
-    return np.asarray(ndi.affine_transform(image, M[:3, :3], M[:3, 3], order=1), dtype=np.float32)
-
-
-def ghost(volume: Volume) -> Volume:
-    """Make every second line of k-space stronger and the others weaker: adds the image shifted by half its width."""
-    lines = np.fft.fft(volume.array.astype(np.float32), axis=1)
-    lines[:, 0::2] *= 1 + GHOST
-    lines[:, 1::2] *= 1 - GHOST
-    return stored(np.abs(np.fft.ifft(lines, axis=1)), volume)
-
-
-def stored(image: Floats, volume: Volume) -> Volume:
-    """Round to what a scanner stores, 0 to 4095."""
-    return Volume(np.clip(np.rint(image), 0, LARGEST_STORED).astype(np.int16), volume.affine)
+def blemish(rng: np.random.Generator, patient: Patient, fault: Fault) -> Patient:
+    """Plant one artifact in both signals and record them anew; what is known of the head is cut to the new picture."""
+    make = ARTIFACTS[fault.name]
+    t1w, flair = (make(rng, signal, fault.severity) for signal in (patient.t1w_signal, patient.flair_signal))
+    ends = [
+        folded_lines(signal, fault.severity) if fault.name == "aliasing" else 0
+        for signal in (patient.t1w_signal, patient.flair_signal)
+    ]
+    in_t1w, in_flair = (slice(end, -end or None) for end in ends)
+    return dataclasses.replace(
+        patient,
+        t1w=record(rng, t1w),
+        flair=record(rng, flair),
+        t1w_signal=t1w,
+        flair_signal=flair,
+        brain_t1w=patient.brain_t1w[:, in_t1w],
+        brain_flair=patient.brain_flair[:, in_flair],
+        lesions=patient.lesions[:, in_flair],
+    )
 
 
 def top_of_crop(brain: Mask) -> int:
@@ -120,4 +154,6 @@ def thicken(patient: Patient, axis: int) -> Patient:
     affine = patient.t1w.affine.copy()
     affine[:3, 3] += affine[:3, axis] * (factor - 1) / 2
     affine[:3, axis] *= factor
-    return dataclasses.replace(patient, t1w=stored(coarse, Volume(patient.t1w.array, affine)), brain_t1w=brain)
+    return dataclasses.replace(
+        patient, t1w=Volume(np.clip(np.rint(coarse), 0, LARGEST_STORED).astype(np.int16), affine), brain_t1w=brain
+    )

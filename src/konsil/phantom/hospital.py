@@ -6,6 +6,7 @@ faults) lies outside the inbox, is written anew after every patient, and lets a 
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import shutil
 import sys
@@ -20,10 +21,10 @@ from rich.progress import track
 
 from konsil.errors import BadInput
 from konsil.files import read_json, write_json
-from konsil.phantom.faults import FAULTS, spoil
+from konsil.phantom.faults import ARTIFACTS, Fault, spoil
 from konsil.phantom.header import Visit
 from konsil.phantom.identity import invent
-from konsil.phantom.patient import make_patient
+from konsil.phantom.patient import Patient, make_patient, scanner_of
 from konsil.phantom.profile import site_named
 from konsil.phantom.visit import write_visit
 from konsil.types import Json
@@ -37,7 +38,7 @@ LOCALIZER_SHARE = 0.5
 
 @dataclass(frozen=True)
 class Order:
-    """What to make; `faults` says how many patients get which fault."""
+    """What to make; `faults` says how many patients get which fault, by the fault's text."""
 
     site: str
     cases: int
@@ -76,9 +77,8 @@ def write_hospital(
 def check(order: Order, out: Path, truth: Path) -> None:
     """Refuse an order that cannot be met."""
     site_named(order.site)
-    unknown = sorted(set(order.faults) - set(FAULTS))
-    if unknown:
-        raise BadInput("this fault is not known", expected=f"some of {', '.join(FAULTS)}", got=", ".join(unknown))
+    for text in order.faults:
+        Fault.parse(text)
     if not 1 <= order.cases <= LARGEST_HOSPITAL:
         raise BadInput(
             "a phantom hospital of this size cannot be made", expected="1 to 400 cases", got=str(order.cases)
@@ -140,21 +140,39 @@ def write_patient(out: Path, order: Order, number: int, fault: str) -> list[Json
     return entries
 
 
-def admit(folder: Path, order: Order, number: int, fault: str = "", *, guest: bool = False) -> Json:
-    """Make, spoil and write one patient."""
+def admit(folder: Path, order: Order, number: int, text: str = "", *, guest: bool = False) -> Json:
+    """Make, spoil and write one patient; `text` is that of the fault."""
+    fault = Fault.parse(text)
     who = number + GUEST if guest else number
     patient = make_patient(
         order.seed * SEEDS_PER_HOSPITAL + who,
         order.site,
         resolution_mm=order.resolution_mm,
-        healthy=fault == "no_lesions",
+        healthy=fault.name == "no_lesions",
     )
+    if fault.name == "swapped_patients":
+        patient = swap(patient, order, number)
     chance = np.random.default_rng([order.seed, who, *order.site.encode()])
     identity = invent(chance, who)
     localizer = bool(chance.random() < LOCALIZER_SHARE)
     visit = Visit(identity, site_named(order.site), patient.profile, seed=f"{order.site}/{order.seed}/{who}")
-    truth = write_visit(folder, visit, spoil(chance, patient, fault), fault=fault, localizer=localizer)
-    return truth | {"number": number, "guest": guest, "fault": fault}
+    truth = write_visit(folder, visit, spoil(chance, patient, text), fault=fault.name, localizer=localizer)
+    if fault.name == "swapped_patients":
+        truth["t1w_to_flair"] = None  # two heads: no motion leads from one to the other
+    return truth | {"number": number, "guest": guest, **fault_facts(fault)}
+
+
+def fault_facts(fault: Fault) -> Json:
+    """What the truth says of a fault; artifacts have a severity."""
+    return {"fault": fault.name, "severity": fault.severity if fault.name in ARTIFACTS else None}
+
+
+def swap(patient: Patient, order: Order, number: int) -> Patient:
+    """The patient with the T1w of a stranger from the same scanner, so that nothing but anatomy tells them apart."""
+    seeds = (order.seed * SEEDS_PER_HOSPITAL + GUEST + (number + step) % GUEST for step in range(GUEST))
+    seed = next(seed for seed in seeds if scanner_of(seed, order.site) == patient.profile)
+    stranger = make_patient(seed, order.site, resolution_mm=order.resolution_mm)
+    return dataclasses.replace(patient, t1w=stranger.t1w, brain_t1w=stranger.brain_t1w)
 
 
 def mix(part: Path, order: Order, host: Json) -> Json:

@@ -18,7 +18,7 @@ from konsil.phantom.atlas import Mask, load_atlas
 from konsil.phantom.fields import Matrix, random_rigid
 from konsil.phantom.lesions import make_lesions
 from konsil.phantom.profile import Profile, site_named
-from konsil.phantom.volume import Volume
+from konsil.phantom.volume import Signal, Volume, record
 
 POSITION_SHIFT_MM, POSITION_TURN_DEG = 3.0, 2.0  # of the head in the FLAIR scan, from the middle of the scanner
 MOTION_SHIFT_MM, MOTION_TURN_DEG = 4.0, 3.0  # of the head between the two scans
@@ -35,11 +35,20 @@ class Patient:
     brain_t1w: Mask  # on the T1w grid
     t1w_to_flair: Matrix  # 4x4, maps T1w world points to FLAIR world points, RAS mm
     profile: Profile
+    t1w_signal: Signal  # before noise
+    flair_signal: Signal
 
     @property
     def lesion_ml(self) -> float:
         """Total lesion volume in millilitres."""
         return float(self.lesions.sum() * np.prod(self.flair.spacing_mm) / 1000)
+
+
+def scanner_of(seed: int, site: str) -> Profile:
+    """The scanner on which `make_patient(seed, site)` is scanned."""
+    scanners = site_named(site).scanners
+    first = np.random.default_rng(np.random.SeedSequence((seed, *site.encode())).spawn(5)[0])
+    return scanners[int(first.integers(len(scanners)))]
 
 
 def make_patient(seed: int, site: str, *, resolution_mm: float = 2.0, healthy: bool = False) -> Patient:
@@ -59,8 +68,9 @@ def make_patient(seed: int, site: str, *, resolution_mm: float = 2.0, healthy: b
     in_flair = random_rigid(chance[0], shift_mm=POSITION_SHIFT_MM, turn_deg=POSITION_TURN_DEG)
     t1w_to_flair = random_rigid(chance[0], shift_mm=MOTION_SHIFT_MM, turn_deg=MOTION_TURN_DEG)
     in_t1w = in_flair @ t1w_to_flair
-    t1w = acquire(chance[3], anatomy, profile, "T1w", in_t1w)
-    flair = acquire(chance[4], anatomy, profile, "FLAIR", in_flair)
+    t1w_signal = acquire(chance[3], anatomy, profile, "T1w", in_t1w)
+    flair_signal = acquire(chance[4], anatomy, profile, "FLAIR", in_flair)
+    t1w, flair = record(chance[3], t1w_signal), record(chance[4], flair_signal)
     flair_grid, t1w_grid = Grid(flair.array.shape, flair.affine), Grid(t1w.array.shape, t1w.affine)
     return Patient(
         t1w=t1w,
@@ -70,4 +80,6 @@ def make_patient(seed: int, site: str, *, resolution_mm: float = 2.0, healthy: b
         brain_t1w=sample_mask(anatomy.maps["brain"], anatomy, t1w_grid, in_t1w),
         t1w_to_flair=t1w_to_flair,
         profile=profile,
+        t1w_signal=t1w_signal,
+        flair_signal=flair_signal,
     )
