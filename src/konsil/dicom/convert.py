@@ -29,7 +29,7 @@ from konsil.dicom.masks import voxels, write_mask
 from konsil.dicom.proposed import each_proposed
 from konsil.dicom.reading import BROKEN, read_dicom
 from konsil.dicom.scan import MASK, read_scan
-from konsil.errors import BadInput, Missing, Refused
+from konsil.errors import BadInput, Missing
 from konsil.files import read_json, replacing, sha256_of, sweep, write_json
 from konsil.provenance import generated_by, versions
 from konsil.types import Json, Outcome
@@ -80,7 +80,7 @@ def convert_case(folder: CohortFolder, case: Case, *, dicom: Path, limits: Limit
             folder.lesions(case).unlink(missing_ok=True)
         elif not is_done(folder.lesions(case), f"{sources[FLAIR]} {sources[drawing]}"):
             place_lesions(folder, case, source / drawing, f"{sources[FLAIR]} {sources[drawing]}")
-    except Refused:
+    except Exception:
         withdraw(folder, case)
         raise
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-from collections.abc import Sequence
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,8 +79,9 @@ def read_seg(path: Path, grid: Grid | None = None) -> tuple[Mask, Affine]:
     import nibabel as nib
 
     seg = load(path)
-    volume = seg.get_volume(skip_overlap_checks=True)
-    united = np.asarray(volume.array).reshape(*volume.spatial_shape, -1).any(axis=3).astype(np.uint8)
+    with legible():
+        volume = seg.get_volume(skip_overlap_checks=True)
+        united = np.asarray(volume.array).reshape(*volume.spatial_shape, -1).any(axis=3).astype(np.uint8)
     image = nib.as_closest_canonical(nib.Nifti1Image(united, LPS_TO_RAS @ volume.affine))
     mask, affine = np.asarray(image.dataobj, dtype=np.uint8), np.asarray(image.affine, dtype=np.float64)
     return (mask, affine) if grid is None else (on_grid(mask, affine, grid), np.asarray(grid[1]))
@@ -110,24 +113,34 @@ def read_series(folder: Path) -> list[Dataset]:
 def load(path: Path) -> highdicom.seg.Segmentation:
     """Open a file as a binary segmentation that has frames."""
     import highdicom
-    from pydicom.errors import InvalidDicomError
 
-    from konsil.dicom.reading import BROKEN, discreet, read_dicom
+    from konsil.dicom.reading import read_dicom
 
     if not path.is_file():
         raise Missing("the segmentation is not there", expected="a DICOM SEG file")
-    try:
-        with discreet():
-            seg = highdicom.seg.Segmentation.from_dataset(checked(read_dicom(path, (), pixels=True)), copy=False)
-            placed = seg.get_volume_geometry()
-    except (InvalidDicomError, *BROKEN) as error:
-        got = type(error).__name__
-        raise BadInput("this segmentation cannot be read", expected="a whole DICOM SEG file", got=got) from error
+    with legible():
+        seg = highdicom.seg.Segmentation.from_dataset(checked(read_dicom(path, (), pixels=True)), copy=False)
+        placed = seg.get_volume_geometry()
     if placed is None:
         raise BadInput("this segmentation cannot be read", expected="frames that lie in regular parallel slices")
     if math.prod(placed.spatial_shape) > LARGEST_VOXELS:
         raise BadInput("this segmentation cannot be read", expected="frames that lie close together")
     return seg
+
+
+@contextmanager
+def legible() -> Iterator[None]:
+    """Say in a sentence whatever the libraries raise for a file that is broken."""
+    from pydicom.errors import InvalidDicomError
+
+    from konsil.dicom.reading import BROKEN, discreet
+
+    try:
+        with discreet():
+            yield
+    except (InvalidDicomError, *BROKEN, sqlite3.Error) as error:  # highdicom keeps its frames in a table
+        got = type(error).__name__
+        raise BadInput("this segmentation cannot be read", expected="a whole DICOM SEG file", got=got) from error
 
 
 def checked(dataset: Dataset) -> Dataset:
