@@ -264,3 +264,16 @@ def test_an_overlay_in_bits_of_the_image_is_refused() -> None:
     header[0x60020102] = DataElement(0x60020102, "US", 11)
     with pytest.raises(BadInput, match="a drawing in its pixels that cannot be told from the image"):
         copied(header)
+
+
+def test_decimals_are_kept_as_written_and_too_long_ones_rounded() -> None:
+    with discreet():
+        header = image(
+            ImageOrientationPatient=["1", "-1.0000000e-20", "0", "0", "0.99999999999999999999", "0"], SAR="9999999"
+        )
+    copy, content = copied(header)
+    assert list(copy.ImageOrientationPatient) == [1, -1e-20, 0, 0, 1, 0]
+    assert b"-1.0000000e-20" in content
+    assert b"0.99999999999999999999" not in content
+    assert copy.SAR == 9999999
+    assert "SAR" not in copied(image(SAR="19611103"))[0], "no quantity is that large, but a birthday is"

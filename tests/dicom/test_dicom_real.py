@@ -124,7 +124,7 @@ def test_series_that_are_no_volume_are_refused(data: Path, series: str, sentence
 def test_voxels_of_the_copies_equal_those_of_an_independent_converter(data: Path, tmp_path: Path, series: str) -> None:
     folder = data / "dicom" / "nasty_dicom2nifti" / series
     for count, file in enumerate(sorted(folder.iterdir())):
-        copy_file(file, tmp_path / f"{count}.dcm", "T1w", Case("p", "1"), Pseudonyms(bytes(32)))
+        copy_file(file.parent, file.name, tmp_path / f"{count}.dcm", "T1w", Case("p", "1"), Pseudonyms(bytes(32)))
     truth: Any = nib.as_closest_canonical(nib.load(f"{folder}_ground_truth.nii.gz"))
     grid = checked_grid(tmp_path, "T1w", FEW)
     with converted(tmp_path, grid, "T1w", tmp_path.with_name("scratch")) as volume:

@@ -18,6 +18,7 @@ from pydicom.datadict import dictionary_has_tag, dictionary_VM, dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag
+from pydicom.valuerep import format_number_as_ds
 
 from konsil.dicom.keep import DATES, DESCRIPTIONS, NAMES_OF_MACHINES
 from konsil.dicom.vocabulary import coded, described, maker
@@ -28,8 +29,10 @@ LARGEST_ORDINAL = 10**7
 """Integers count images, series and pixels; longer ones are something else: a patient's number, or text as bytes."""
 LARGEST_SHORT = 1 << 13
 """Of integers of 16 bits: sizes of images and matrices are smaller, two letters read as a number are larger."""
-PLAUSIBLE = (1e-9, 1e7)
-"""Physical quantities are 0 or between these; days and numbers of patients are larger, letters hardly ever between."""
+LARGEST_QUANTITY = 1e7
+"""In ms, mm, degrees, hertz per pixel; days and numbers of patients are larger."""
+SMALLEST_BINARY = 1e-9
+"""Of floating-point quantities other than 0; letters read as such a number are hardly ever between these two."""
 IMAGE_TYPES = frozenset({"ImageType", "FrameType"})
 """Their values mean something by their position, so an unknown one leaves OTHER behind."""
 STACK = re.compile(r"\d{1,4}")
@@ -82,18 +85,17 @@ def is_binary(value: object, vr: str) -> bool:
     """The value is a number of that type, and of a size that quantities have."""
     if vr in ("US", "SS", "UL", "SL"):
         return isinstance(value, int) and abs(value) < (LARGEST_SHORT if vr in ("US", "SS") else LARGEST_ORDINAL)
-    return isinstance(value, int | float) and is_plausible(value)
-
-
-def is_plausible(value: float) -> bool:
-    """The value is of a size that physical quantities have (ms, mm, degrees, hertz per pixel)."""
-    return value == 0 or PLAUSIBLE[0] <= abs(value) <= PLAUSIBLE[1]
+    return isinstance(value, int | float) and (value == 0 or SMALLEST_BINARY <= abs(value) <= LARGEST_QUANTITY)
 
 
 def decimals(texts: list[str], _rules: Rules) -> list[str]:
-    """Decimal numbers as they were written; none of them if one is no number, since their places have meanings."""
-    whole = all(DECIMAL.fullmatch(text) and len(text) <= LONGEST_DECIMAL for text in texts)
-    return texts if whole and all(is_plausible(float(text)) for text in texts) else []
+    """Decimal numbers as they were written, the too long ones rounded to 16 characters.
+
+    None of them if one is no number, since their places have meanings.
+    """
+    if not all(DECIMAL.fullmatch(text) and abs(float(text)) <= LARGEST_QUANTITY for text in texts):
+        return []
+    return [text if len(text) <= LONGEST_DECIMAL else format_number_as_ds(float(text)) for text in texts]
 
 
 def integers(texts: list[str], _rules: Rules) -> list[str]:
