@@ -1,4 +1,4 @@
-"""From a folder of DICOM to a frozen cohort, with a reviewer's signature in between."""
+"""From a folder of DICOM to a frozen cohort, with a reviewer's choices and signature in between."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from datetime import timedelta
 from airflow.sdk import Param, dag, task_group
 
 from operators.batches import BatchOperator
+from operators.choose import ChooseOperator
 from operators.convert import ConvertOperator
 from operators.deidentify import DeidentifyOperator
 from operators.freeze import FreezeOperator
@@ -20,7 +21,7 @@ from operators.sign_off import SignOffOperator
 
 COHORT = "{{ params.cohort }}"
 OPTIONAL_TEXT = ["null", "string"]
-REVIEWERS = [{"id": name, "name": name} for name in ("reviewer", "admin")]
+SORTED = "{{ (ti.xcom_pull(task_ids='settle') or ti.xcom_pull(task_ids='scan') or {}).get('done', []) }}"
 
 FORM = {
     "cohort": Param(
@@ -40,7 +41,7 @@ FORM = {
         type="string",
         enum=["ms-paper", "wide", "phantom-2mm"],
         title="Limits of the quality control",
-        description="ms-paper: voxels of 1.0 ± 0.1 mm, as published. wide: other resolutions too. phantom-2mm: synthetic.",
+        description="ms-paper: voxels of 1.0 ± 0.1 mm, as published. wide: other sizes too. phantom-2mm: synthetic.",
     ),
     "batch_size": Param(
         50,
@@ -61,11 +62,12 @@ DOC = """
 
 Put DICOM into the inbox of your site and trigger this. The form asks for a name.
 
-1. The series are sorted into cases. A case is one patient at one time with **T1w and FLAIR**.
-2. Each case is de-identified, converted, oriented, masked, measured and registered. A case that cannot go on is
+1. The series are sorted into cases. A case is one patient at one time with **T1w and FLAIR**. Where two series are
+   equally good, a reviewer is asked under **Required Actions**.
+2. Each case is de-identified, converted, oriented, masked, registered and measured. A case that cannot go on is
    **set aside with its reason**; the others go on.
-3. The report appears under the tab **Quality**.
-4. A reviewer signs under **Required Actions**: excludes cases, or accepts some that the quality control fails.
+3. The report appears under the tab **Quality**. There a reviewer walks through the cases and accepts or excludes them.
+4. The reviewer signs the cohort under **Required Actions**; what was decided in the tab counts.
 5. The cohort is frozen: hashed, split by patient, and ready for a federation. A frozen cohort never changes.
 
 Running it again with the same name continues where it stopped.
@@ -90,26 +92,30 @@ Research use only, not a medical device.
     },
 )
 def prepare_cohort() -> None:
-    scan = ScanOperator(task_id="scan", task_display_name="Sort the inbox", cohort=COHORT, inbox="{{ params.inbox }}")
+    inbox = "{{ params.inbox }}"
+    scan = ScanOperator(task_id="scan", task_display_name="Sort the inbox", cohort=COHORT, inbox=inbox)
+    choose = ChooseOperator(
+        task_id="choose", task_display_name="Reviewer chooses series", cohort=COHORT, trigger_rule="none_failed"
+    )
+    settle = ScanOperator(task_id="settle", task_display_name="Apply the choices", cohort=COHORT, inbox=inbox)
     batches = BatchOperator(
         task_id="batches",
         task_display_name="Cut into batches",
-        cases="{{ ti.xcom_pull(task_ids='scan')['done'] }}",
+        cases=SORTED,
         size="{{ params.batch_size }}",
+        trigger_rule="none_failed",
     )
 
     @task_group(group_id="batch", group_display_name="Prepare each batch")
     def batch(cases: list[str]) -> None:
         which = {"cohort": COHORT, "cases": cases}
-        deidentify = DeidentifyOperator(
-            task_id="deidentify", task_display_name="De-identify", inbox="{{ params.inbox }}", **which
-        )
+        deidentify = DeidentifyOperator(task_id="deidentify", task_display_name="De-identify", inbox=inbox, **which)
         convert = ConvertOperator(task_id="convert", task_display_name="Convert to NIfTI", **which)
         orient = OrientOperator(task_id="orient", task_display_name="Orient", **which)
         mask = MaskOperator(task_id="mask", task_display_name="Find the brain", **which)
-        qc = QcOperator(task_id="qc", task_display_name="Measure quality", limits="{{ params.limits }}", **which)
         register = RegisterOperator(task_id="register", task_display_name="Register T1w to FLAIR", **which)
-        deidentify >> convert >> orient >> mask >> qc >> register
+        qc = QcOperator(task_id="qc", task_display_name="Measure quality", limits="{{ params.limits }}", **which)
+        deidentify >> convert >> orient >> mask >> register >> qc
 
     prepared = batch.expand(cases=batches.output)
     report = ReportOperator(
@@ -120,7 +126,6 @@ def prepare_cohort() -> None:
         task_display_name="Reviewer signs",
         cohort=COHORT,
         report="{{ ti.xcom_pull(task_ids='report') }}",
-        assigned_users=REVIEWERS,
     )
     freeze = FreezeOperator(
         task_id="freeze",
@@ -129,7 +134,7 @@ def prepare_cohort() -> None:
         sign_off="{{ ti.xcom_pull(task_ids='sign_off') }}",
         seed="{{ params.seed }}",
     )
-    scan >> batches >> prepared >> report >> sign_off >> freeze
+    scan >> choose >> settle >> batches >> prepared >> report >> sign_off >> freeze
 
 
 prepare_cohort()

@@ -1,13 +1,16 @@
-"""Reading what a reviewer typed: one case per line, with the reason after a colon.
+"""Which decisions a sign-off carries: those kept in the tab *Quality*, and over them what the reviewer typed.
+
+Typed is one case per line, with the reason after a colon:
 
 sub-3F2A_ses-01: ghosting over the whole cerebellum
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from konsil.errors import BadInput
+from konsil.quality.review import Review
 from konsil.types import Json
 
 
@@ -30,6 +33,21 @@ def read_decisions(exclude: str | None, accept: str | None, comment: str | None,
                 raise BadInput(f"no reason was given for {name}", expected="a line such as sub-01_ses-01: motion")
             decisions[name] = {"decision": decision, "reason": why}
     return decisions
+
+
+def with_reviews(typed: Json, reviews: Mapping[str, Review], *, by: str, at: str) -> Json:
+    """Typed decisions, signed by whoever signs the cohort, over those of the tab, each with its own who and when."""
+    found: Json = {
+        name: {
+            "decision": review.decision,
+            "reason": review.reason,
+            "by": review.by,
+            "at": review.at.isoformat(),
+            "page_sha256": review.page_sha256,
+        }
+        for name, review in reviews.items()
+    }
+    return found | {name: {**decision, "by": by, "at": at} for name, decision in typed.items()}
 
 
 def entries(text: str | None) -> list[tuple[str, str]]:

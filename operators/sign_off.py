@@ -6,18 +6,26 @@ from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import Context, Param
+from airflow.sdk.exceptions import AirflowSkipException
 
-from konsil.cohort.folder import SiteFolder
+from konsil.cohort.folder import CohortFolder, SiteFolder
+from konsil.quality.review import split_reviews
 from konsil.settings import Settings
 from konsil.types import Json
-from operators.decisions import read_decisions
-from operators.summary import cohort_markdown
+from operators.decisions import read_decisions, with_reviews
+from operators.people import assigned
+from operators.summary import cohort_markdown, reviews_markdown
 
-PER_LINE = "One case per line with its reason, such as `sub-01_ses-01: motion`."
+PER_LINE = "One case per line with its reason, such as `sub-01_ses-01: motion`. This wins over the tab *Quality*."
+HOW = """
+The pages are under the tab *Quality*, cohort `{cohort}`: what you accept or exclude there before you press *Approve*
+counts. Without a decision, *pass* and *warn* are in and *fail* stays out. *Reject* ends this without a frozen cohort."""
 
 
 class SignOffOperator(ApprovalOperator):  # type: ignore[misc]  # the provider publishes no types
     """Show the verdicts and ask for a signature; a rejection ends the DAG run without a frozen cohort.
+
+    Who may answer are the accounts of KONSIL_REVIEWERS.
 
     :param cohort: name of the cohort (templated)
     :param report: result of `ReportOperator`: the signature names the report by its hash (templated)
@@ -38,21 +46,31 @@ class SignOffOperator(ApprovalOperator):  # type: ignore[misc]  # the provider p
         self.report = report
 
     def execute(self, context: Context) -> None:
-        """Put the question with the table of verdicts."""
-        folder = SiteFolder(Settings().home).cohort(self.cohort)
-        page = f"The whole report is under the tab *Quality*, cohort `{self.cohort}`."
-        self.body = f"{cohort_markdown(folder)}\n\n{page}\nCases with verdict *fail* stay out unless you accept them."
+        """Put the question with the table of verdicts and what was decided in the tab so far."""
+        folder = self.folder()
+        if not folder.cases():
+            raise AirflowSkipException("No case came through; there is nothing to sign. The report says why.")
+        standing, outdated = split_reviews(folder)
+        parts = [cohort_markdown(folder), reviews_markdown(standing, outdated), HOW.format(cohort=self.cohort)]
+        self.body = "\n\n".join(part for part in parts if part)
+        self.assigned_users = assigned(Settings().reviewers)
         super().execute(context)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Json:
         """The signature: who, when, under which report, with which decisions. Rejection skips what follows."""
         answer = super().execute_complete(context, event)
         given = answer["params_input"]
-        folder = SiteFolder(Settings().home).cohort(self.cohort)
+        folder = self.folder()
         known = [*(str(case) for case in folder.cases()), *folder.set_aside_cases()]
-        return {
-            "by": str(answer["responded_by_user"]["name"]),
-            "at": answer["responded_at"].isoformat(),
-            "report_sha256": self.report["report_sha256"],
-            "decisions": read_decisions(given.get("exclude"), given.get("accept"), given.get("comment"), known),
-        }
+        by, at = str(answer["responded_by_user"]["name"]), answer["responded_at"].isoformat()
+        typed = read_decisions(given.get("exclude"), given.get("accept"), given.get("comment"), known)
+        standing, outdated = split_reviews(folder)
+        for name in sorted(outdated):
+            self.log.warning("%s: its decision is of an older page and is not used", name)
+        kept = {name: review for name, review in standing.items() if name in known}
+        decisions = with_reviews(typed, kept, by=by, at=at)
+        return {"by": by, "at": at, "report_sha256": self.report["report_sha256"], "decisions": decisions}
+
+    def folder(self) -> CohortFolder:
+        """The cohort that is signed."""
+        return SiteFolder(Settings().home).cohort(self.cohort)

@@ -5,8 +5,11 @@ The text is Markdown, which is all that Airflow's form shows; the pictures are i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from konsil.cohort.folder import CohortFolder
 from konsil.files import read_json
+from konsil.quality.review import Review
 
 ORDER = {"fail": 0, "warn": 1, "pass": 2}
 MOST_LINES = 60
@@ -28,6 +31,33 @@ def cohort_markdown(cohort: CohortFolder) -> str:
             f"- `{name}` by *{entry.step}*: {plain(entry.reason)}" for name, entry in list(aside.items())[:MOST_LINES]
         ]
     return "\n".join(lines)
+
+
+def reviews_markdown(standing: Mapping[str, Review], outdated: Mapping[str, Review]) -> str:
+    """What was decided on single cases, and which of it is of an older page; empty if nobody reviewed."""
+    lines = [f"- `{name}` **{one.decision}**{because(one)} ({plain(one.by)})" for name, one in sorted(standing.items())]
+    if lines:
+        lines = [*heading("Decided in the tab *Quality* so far"), *shortened(lines)]
+    old = [f"- `{name}`: {one.decision} by {plain(one.by)}" for name, one in sorted(outdated.items())]
+    if old:
+        lines += ["", *heading("Outdated decisions, not used: the images or measures changed since"), *shortened(old)]
+    return "\n".join(lines)
+
+
+def because(review: Review) -> str:
+    """`: reason`, or nothing."""
+    return f": {plain(review.reason)}" if review.reason else ""
+
+
+def heading(text: str) -> list[str]:
+    """A bold line before a list."""
+    return [f"**{text}:**", ""]
+
+
+def shortened(lines: list[str]) -> list[str]:
+    """At most `MOST_LINES` of a list, and how many more there are."""
+    rest = len(lines) - MOST_LINES
+    return [*lines[:MOST_LINES], f"- … and {rest} more in the report"] if rest > 0 else lines
 
 
 def table(rows: list[tuple[int, str, str, str]]) -> list[str]:

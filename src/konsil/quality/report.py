@@ -67,7 +67,7 @@ def sources_of(cohort: CohortFolder, case: Case) -> dict[str, Path]:
 
 
 def report_case(cohort: CohortFolder, case: Case, *, company: list[Entry], strips: dict[str, Strip]) -> None:
-    """Write the page of one case, unless one made from the same files lies there. Raises `Missing` before `konsil qc`."""
+    """Write the page of one case; one made from the same files is kept. Raises `Missing` before `konsil qc`."""
     sources = sources_of(cohort, case)
     if "qc" not in sources:
         raise Missing("the case has no verdict yet", hint="Run first: konsil qc COHORT")
@@ -184,11 +184,10 @@ def grouped(measures: Json, strips: dict[str, Strip], case: str) -> dict[str, li
             line, strip = measures[key], strips.get(key)
             shown = "" if line["value"] is None else f"{number_text(line['value'])} {line['unit']}".strip()
             drawn = {"strip": strip, "dot": strip.dot(case) if strip else None}
-            groups[line["image"]].append({**line, "limit": limit_text(line["limits"]), "shown": shown, **drawn})
+            groups[line["image"]].append({**line, "limit": limit_texts(line["limits"]), "shown": shown, **drawn})
     return {image: lines for image, lines in groups.items() if lines}
 
 
-def limit_text(bounds: Json) -> str:
-    """`warn below 10, fail below 5`, or that there is none."""
-    parts = [f"{key.replace('_', ' ')} {bounds[key]:g}" for key in sorted(bounds, reverse=True)]
-    return ", ".join(parts) or "none"
+def limit_texts(bounds: Json) -> list[str]:
+    """`warn below 10`, `fail below 5`, or that there is none."""
+    return [f"{key.replace('_', ' ')} {bounds[key]:g}" for key in sorted(bounds, reverse=True)] or ["none"]

@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from konsil.cohort.cases import Case
 from konsil.cohort.folder import CohortFolder
@@ -79,11 +79,11 @@ def read_reviews(cohort: CohortFolder) -> dict[str, Review]:
     if not path.is_file():
         return {}
     content = read_json(path)
+    if content.get("format") != FORMAT:
+        raise BadInput("the file of reviews cannot be read", expected=FORMAT, got=repr(content.get("format"))[:40])
     try:
-        if content.get("format") != FORMAT:
-            raise ValueError("another format")
         return {str(Case.parse(name)): Review.model_validate(one) for name, one in content["cases"].items()}
-    except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, AttributeError) as error:
         raise BadInput("the file of reviews cannot be read", expected=FORMAT, got=type(error).__name__) from error
 
 
@@ -101,8 +101,10 @@ def record(cohort: CohortFolder, case: Case, opinion: Opinion, *, by: str, at: d
     """Keep an opinion about a case; a later one takes the place of an earlier one.
 
     `seen` is what the reviewer's page says it was made from. Raises `Missing` without a page, `BadInput` if the page
-    has changed since it was opened, or if a case with verdict fail is accepted without a reason.
+    has changed since it was opened, a case with verdict fail is accepted without a reason, or the cohort is frozen.
     """
+    if cohort.frozen.exists():
+        raise BadInput("this cohort is frozen: what was signed stands", hint="A new version needs a new name")
     page = cohort.report(case)
     present = seen_of(page)
     if not present:

@@ -1,7 +1,8 @@
 """One measure as a strip: every case a mark on a line, the limits as coloured ground behind them.
 
-The line runs from the lowest to the highest value of the cohort, and on to a limit if one is near. A mark's shape says
-its verdict as well as its colour (disc = pass, triangle = warn, square = fail), so that nobody has to tell colours.
+The line runs from the lowest to the highest value of the cohort, and on to the nearest limits unless they are far off.
+A mark's shape says its verdict as well as its colour (disc = pass, triangle = warn, square = fail), so that nobody has
+to tell colours.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from konsil.quality.facts import number_text
 from konsil.types import Json
 
 WIDTH, HEIGHT, EDGE = 340, 26, 10  # of a strip, in pixels
-NEAR = 0.6  # a limit is shown if it is nearer than this share of the range of values
+NEAR = 4.0  # a limit is shown if it lies no further from the values than this many times their range
 
 
 @dataclass(frozen=True)
@@ -84,14 +85,18 @@ def make_strip(key: str, company: list[Entry]) -> Strip | None:
 
 
 def scale_of(values: list[float], bounds: Json) -> Scale:
-    """From the lowest to the highest value, stretched to limits that are near; never of no width."""
+    """From the lowest to the highest value, stretched to the nearest limit on either side; never of no width.
+
+    A limit further away than `NEAR` times the range of the values is left out, or the values would become one blot.
+    """
     low, high = min(values), max(values)
-    span = (high - low) or max(abs(high) * 0.2, 1e-6)
-    near = [limit for limit in bounds.values() if low - NEAR * span <= limit <= high + NEAR * span]
-    lowest, highest = min([low, *near]), max([high, *near])
-    if lowest == highest:
-        lowest, highest = low - span / 2, high + span / 2
-    return Scale(lowest, highest)
+    reach = NEAR * (high - low) or float("inf")
+    below = [limit for name, limit in bounds.items() if name.endswith("below") and low - reach <= limit <= low]
+    above = [limit for name, limit in bounds.items() if name.endswith("above") and high <= limit <= high + reach]
+    low, high = max(below, default=low), min(above, default=high)
+    if low == high:
+        low, high = low - (abs(low) * 0.1 or 0.5), high + (abs(high) * 0.1 or 0.5)
+    return Scale(low, high)
 
 
 def bands_of(scale: Scale, bounds: Json) -> tuple[tuple[float, float, str], ...]:

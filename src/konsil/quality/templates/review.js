@@ -53,14 +53,17 @@
   function tell(place, found) {
     place.replaceChildren();
     if (!found) return;
-    const bold = document.createElement("b");
-    bold.className = found.decision;
-    bold.textContent = (found.decision === "exclude" ? "✕ excluded" : "✓ accepted") + (found.outdated ? " (outdated)" : "");
-    const rest = document.createElement("span");
-    const who = found.by ? ` by ${found.by}, ${found.at.slice(0, 16).replace("T", " ")} UTC` : "";
-    const old = found.outdated ? " The images or measures have changed since: look and decide again." : "";
-    rest.textContent = (found.reason ? `: ${found.reason}` : "") + who + old;
-    place.append(bold, rest);
+    const say = (tag, name, text) => {
+      if (!text) return;
+      const part = document.createElement(tag);
+      part.className = name;
+      part.textContent = text;
+      place.append(part, " ");
+    };
+    say("b", found.decision, found.decision === "exclude" ? "✕ excluded" : "✓ accepted");
+    say("b", "outdated", found.outdated ? "outdated: the images or measures changed since, decide again" : "");
+    say("span", "because", found.reason);
+    say("span", "who", found.by ? `${found.by}, ${found.at.slice(0, 16).replace("T", " ")} UTC` : "");
   }
 
   function show() {
