@@ -1,7 +1,8 @@
 """A C-STORE receiver (DICOM PS3.4, annex B), so that a scanner or a PACS can send images to the inbox.
 
 A sender asks for an association and names itself and the kinds of image it brings. Strangers are refused (PS3.8,
-9.3.4); of the kinds, only those that Konsil can use are agreed on: MR, enhanced MR and segmentations. Each image is answered:
+9.3.4); of the kinds, only those that Konsil can use are agreed on: MR, enhanced MR and segmentations. Each image is
+answered:
 
     0x0000  it is on the disk; the sender may forget it
     0xA700  out of resources: the disk is full; the sender should try again later
@@ -146,7 +147,7 @@ class Receiver:
             reason, code = "it asked for another AE title than ours", UNKNOWN_CALLED
         if reason:
             log.warning("refused an association from %s: %s", name_of(event), reason)
-            self.tally.change(strangers=1)
+            self.tally.change(open_now=len(self._admitted), strangers=1)
             event.assoc.acse.send_reject(REJECTED_FOR_GOOD, BY_USER, code)
             event.assoc.kill()
         else:
@@ -156,11 +157,11 @@ class Receiver:
         """The library refused an association: there are too many."""
         log.warning("refused an association from %s: %d are open already", name_of(event), self.door.associations)
         self._admitted.pop(event.assoc, None)
-        self.tally.change(strangers=1)
+        self.tally.change(open_now=len(self._admitted), strangers=1)
 
     def begin(self, event: Any) -> None:
         """An association begins."""
-        self.tally.change(opened=1)
+        self.tally.change(open_now=len(self._admitted), associations=1)
 
     def store(self, event: Any) -> int:
         """One image of a sender that `ask` let in: keep it, then answer."""
@@ -194,7 +195,7 @@ class Receiver:
         counts = self._admitted.pop(event.assoc, None)
         if counts is not None:
             log.info("association with %s: %s; %s", name_of(event), counts.sentence(), how)
-            self.tally.change(opened=-1)
+            self.tally.change(open_now=len(self._admitted))
 
 
 def name_of(event: Any) -> str:

@@ -67,11 +67,11 @@ class Tally:
             if time.monotonic() - self._written > PAUSE_S:
                 self._write()
 
-    def change(self, *, opened: int = 0, strangers: int = 0) -> None:
-        """An association began (`opened` 1), ended (-1), or was refused (`strangers` 1)."""
+    def change(self, *, open_now: int, associations: int = 0, strangers: int = 0) -> None:
+        """An association began (`associations` 1), ended, or was refused (`strangers` 1); so many are open now."""
         with self._lock:
-            self.open += opened
-            self.associations += max(0, opened)
+            self.open = open_now
+            self.associations += associations
             self.strangers += strangers
             self.last_contact = now()
             self._write()
