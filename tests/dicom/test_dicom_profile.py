@@ -64,7 +64,7 @@ def image(**tags: object) -> Dataset:
 
 def copied(header: Dataset, role: str = "T1w", syntax: str = ExplicitVRLittleEndian) -> tuple[Dataset, bytes]:
     """The copy of an image that was written to a file first, and the bytes of the copy's file."""
-    header.file_meta = FileMetaDataset()
+    header.file_meta = getattr(header, "file_meta", FileMetaDataset())
     header.file_meta.TransferSyntaxUID = syntax
     original, copy = io.BytesIO(), io.BytesIO()
     with discreet():
@@ -277,3 +277,20 @@ def test_decimals_are_kept_as_written_and_too_long_ones_rounded() -> None:
     assert b"0.99999999999999999999" not in content
     assert copy.SAR == 9999999
     assert "SAR" not in copied(image(SAR="19611103"))[0], "no quantity is that large, but a birthday is"
+
+
+def test_what_follows_the_pixels_in_their_value_is_cut_off() -> None:
+    header = image()
+    pixels = bytes(header.PixelData)
+    header.PixelData = pixels + b"Plantagenet "
+    assert copied(header)[0].PixelData == pixels
+
+
+def test_nothing_stays_of_the_preamble_and_of_who_wrote_the_file() -> None:
+    header = image()
+    header.file_meta = FileMetaDataset()
+    header.file_meta.SourceApplicationEntityTitle = "NORDTOR"
+    header.preamble = b"Plantagenet".ljust(128, b"\0")
+    _, content = copied(header)
+    assert content[:128] == bytes(128)
+    assert b"NORDTOR" not in content

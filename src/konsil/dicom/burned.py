@@ -10,11 +10,12 @@ retired): those bits are cleared. Overlays in attributes of their own are not co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 from pydicom.dataset import Dataset
-from pydicom.uid import EnhancedMRImageStorage, MRImageStorage, SegmentationStorage
+from pydicom.uid import UID, EnhancedMRImageStorage, ImplicitVRLittleEndian, MRImageStorage, SegmentationStorage
 
 from konsil.dicom.keep import OVERLAY_GROUPS
 from konsil.dicom.physics import number, words
@@ -52,6 +53,16 @@ def refuse_pictures(header: Dataset, role: str) -> None:
         )
 
 
+def syntax_of(header: Dataset) -> UID:
+    """The transfer syntax; very old files name none and are implicit little endian."""
+    return UID(header.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian))
+
+
+def is_compressed(header: Dataset) -> bool:
+    """The pixels are encapsulated (PS3.5, A.4)."""
+    return syntax_of(header).is_encapsulated
+
+
 def bit_positions(header: Dataset) -> Iterator[int]:
     """Positions of the bits of the pixels that hold overlays."""
     for group in OVERLAY_GROUPS:
@@ -60,24 +71,35 @@ def bit_positions(header: Dataset) -> Iterator[int]:
             yield position.value
 
 
+def image_only(header: Dataset) -> bytes:
+    """The pixels of a file without what may follow them in the same value, where nothing is compressed."""
+    pixels = bytes(header.PixelData)
+    if is_compressed(header):
+        return pixels
+    counts = ("Rows", "Columns", "SamplesPerPixel", "NumberOfFrames")
+    bits = math.prod(int(number(header, name) or 1) for name in counts) * int(number(header, "BitsAllocated") or 16)
+    length = (bits + 7) // 8
+    return pixels[:length] + bytes(length % 2) if len(pixels) > length else pixels
+
+
 def without_overlays(header: Dataset, role: str) -> bytes:
     """The pixels of a file with the bits of embedded overlays cleared; unchanged if there are none.
 
     Raises `BadInput` if such pixels are compressed, or if the drawing lies in bits of the image itself.
     """
-    pixels = bytes(header.PixelData)
+    pixels = image_only(header)
     positions = list(bit_positions(header))
     if not positions:
         return pixels
     stored = int(number(header, "BitsStored") or 0)
     lowest = int(number(header, "HighBit") or 0) - stored + 1
     in_image = any(lowest <= position < lowest + stored for position in positions)
-    if header.get("BitsAllocated") != 16 or in_image or header.file_meta.TransferSyntaxUID.is_compressed:
+    if header.get("BitsAllocated") != 16 or in_image or is_compressed(header):
         raise BadInput(
             f"the {role} has a drawing in its pixels that cannot be told from the image",
             hint="Export it without overlays",
         )
-    order = "<" if header.file_meta.TransferSyntaxUID.is_little_endian else ">"
+    order = "<" if syntax_of(header).is_little_endian else ">"
     values = np.frombuffer(pixels, np.dtype(f"{order}u2"))
     image = (values >> lowest) & ((1 << stored) - 1)
     if header.get("PixelRepresentation") == 1:  # the sign fills the bits above, as it does without overlays

@@ -11,10 +11,10 @@ from typing import Any
 
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
-from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, ImplicitVRLittleEndian
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID
 
 from konsil.cohort.cases import Case
-from konsil.dicom.burned import refuse_pictures, without_overlays
+from konsil.dicom.burned import refuse_pictures, syntax_of, without_overlays
 from konsil.dicom.codes import entry, known
 from konsil.dicom.keep import KEPT, PRIVATE_BLOCKS, SAFE_PRIVATE
 from konsil.dicom.pseudonyms import Pseudonyms
@@ -65,7 +65,7 @@ def rebuild(original: Dataset, role: str, case: Case, pseudonyms: Pseudonyms) ->
 def file_meta(original: Dataset, copy: Dataset) -> FileMetaDataset:
     """The group that begins the file: the encoding of the pixels, and nothing of who wrote the original."""
     meta = FileMetaDataset()
-    meta.TransferSyntaxUID = original.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian)
+    meta.TransferSyntaxUID = syntax_of(original)
     meta.MediaStorageSOPClassUID = copy.SOPClassUID
     meta.MediaStorageSOPInstanceUID = copy.SOPInstanceUID
     meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
