@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
+from pydicom import dcmread
 
 from konsil.cohort.cases import Case
 from konsil.cohort.folder import CohortFolder, SiteFolder
@@ -90,13 +92,52 @@ def test_a_missing_slice_sets_the_case_aside_and_the_others_go_on(tmp_path: Path
     assert cohort.set_aside_cases()[name].step == "convert"
 
 
-def test_a_crop_is_refused(tmp_path: Path, series: Writer) -> None:
-    inbox = tmp_path / "inbox"
-    series(inbox / "a", "T1w", number=3, skip=tuple(range(12)))
-    series(inbox / "b", "FLAIR", number=4)
+def changed(folder: Path, **changes: Callable[[int], object]) -> None:
+    """Change attributes of every image of a hand-made series; the function gets the number of the slice."""
+    for file in folder.iterdir():
+        image = dcmread(file)
+        for keyword, change in changes.items():
+            setattr(image, keyword, change(int(image.InstanceNumber)))
+        image.save_as(file)
+
+
+def refusal(tmp_path: Path, inbox: Path) -> str:
+    """Why the only case of the inbox does not convert."""
     cohort = prepare(tmp_path, inbox)
-    sentence = next(iter(convert(cohort.site, "ms").set_aside.values()))
-    assert "too few slices; expected at least 10; got 6" in sentence
+    (sentence,) = convert(cohort.site, "ms").set_aside.values()
+    assert not list(cohort.path.rglob("*.nii.gz"))
+    return sentence
+
+
+EMPTY = np.zeros((18, 18), np.uint16).tobytes()
+TWIN = np.arange(18 * 18, dtype=np.uint16).tobytes()
+SPOILED: list[tuple[str, dict[str, Callable[[int], object]]]] = [
+    ("T1w shows nothing; expected an image; got the same value in every voxel", {"PixelData": lambda k: EMPTY}),
+    ("two slices of the T1w show the same picture; .* slices 1 and 2 are equal", {"PixelData": lambda k: TWIN}),
+    (
+        "sheared against each other; .* leans by 23.2 degrees. A tilted gantry",
+        {"ImagePositionPatient": lambda k: [-70.5, -60 + 3 * k, 7 * k]},
+    ),
+    ("mixes pixel spacings", {"PixelSpacing": lambda k: [7, 7 if k < 9 else 6.5]}),
+]
+
+
+@pytest.mark.parametrize(("sentence", "changes"), SPOILED, ids=[sentence[:30] for sentence, _ in SPOILED])
+def test_what_is_no_volume_is_refused_in_words(
+    tmp_path: Path, inbox: Path, sentence: str, changes: dict[str, Callable[[int], object]]
+) -> None:
+    changed(inbox / "Plantagenet_W" / "a", **changes)
+    assert re.search(sentence, refusal(tmp_path, inbox))
+
+
+def test_slices_missing_at_an_end_are_a_warning_in_the_sidecar(tmp_path: Path, inbox: Path) -> None:
+    changed(inbox / "Plantagenet_W" / "a", ImagesInAcquisition=lambda k: 20, InstanceNumber=lambda k: k + 2)
+    cohort = prepare(tmp_path, inbox)
+    convert(cohort.site, "ms")
+    sidecar = json.loads(next(cohort.path.glob("sub-*/ses-*/anat/*_T1w.json")).read_text())
+    warnings = sidecar["Konsil"]["Warnings"]
+    assert "Its headers speak of 20 images, 18 are there." in warnings
+    assert "Its 18 images are numbered from 3 to 20." in warnings
 
 
 @pytest.mark.parametrize("form", ["SEG", "NIfTI"])

@@ -15,6 +15,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from konsil.cohort import bids
@@ -23,9 +24,11 @@ from konsil.cohort.folder import CohortFolder, SiteFolder
 from konsil.dicom.contrast import FLAIR, SEG, T1W
 from konsil.dicom.converter import converted
 from konsil.dicom.deidentify import SOURCES
-from konsil.dicom.geometry import HEAD, Grid, Limits, frames_of, grid_of
+from konsil.dicom.geometry import HEAD, Grid, Limits, Repeated, frames_of, grid_of
 from konsil.dicom.keep import KEPT
 from konsil.dicom.masks import voxels, write_mask
+from konsil.dicom.numbering import doubts_about_count, explained
+from konsil.dicom.physics import words
 from konsil.dicom.proposed import each_proposed
 from konsil.dicom.reading import BROKEN, read_dicom
 from konsil.dicom.scan import MASK, read_scan
@@ -127,12 +130,13 @@ def is_done(image: Path, source_sha256: str) -> bool:
 def convert_series(folder: CohortFolder, case: Case, series: Path, source_sha256: str, limits: Limits) -> None:
     """Check the geometry of one series, convert it and put image and sidecar in their place."""
     role, target = series.name, folder.raw(case, series.name)
-    grid = checked_grid(series, role, limits)
+    headers = headers_of(series, role)
+    grid = checked_grid(headers, role, limits)
     with converted(series, grid, role, folder.work) as volume:
         with replacing(target) as part:
             part.write_bytes(volume.image.read_bytes())
         kept = {key: volume.sidecar[key] for key in SIDECAR_KEYS.split() if key in volume.sidecar}
-        notes: Json = {"SourceSha256": source_sha256, "Warnings": list(volume.warnings)}
+        notes: Json = {"SourceSha256": source_sha256, "Warnings": [*doubts_about_count(headers), *volume.warnings]}
     finish(target, kept, notes, "converted from de-identified DICOM with dcm2niix")
 
 
@@ -142,17 +146,31 @@ def finish(image: Path, facts: Json, notes: Json, step: str) -> None:
     write_json(sidecar_of(image), {**facts, "GeneratedBy": [generated_by(step)], "Konsil": notes})
 
 
-def checked_grid(series: Path, role: str, limits: Limits) -> Grid:
-    """The grid of a series of DICOM files; raises `BadInput` that begins with the role."""
+def headers_of(series: Path, role: str) -> list[Dataset]:
+    """The headers of a folder of DICOM files; raises `BadInput` that begins with the role."""
     try:
-        headers = [read_dicom(file, KEPT) for file in sorted(series.glob("*.dcm"))]
-        return grid_of(frames_of(headers), limits)
-    except BadInput as refusal:
-        raise BadInput(
-            f"{role}: {refusal.what}", expected=refusal.expected, got=refusal.got, hint=refusal.hint
-        ) from refusal
+        return [read_dicom(file, KEPT) for file in sorted(series.glob("*.dcm"))]
     except (*BROKEN, InvalidDicomError) as error:
         raise BadInput(f"{role}: its headers cannot be read", got=type(error).__name__) from error
+
+
+def checked_grid(headers: Sequence[Dataset], role: str, limits: Limits) -> Grid:
+    """The grid of a series by its headers; raises `BadInput` that begins with the role if it is no volume of a head."""
+    try:
+        check_single_slices(headers)
+        return grid_of(frames_of(headers), limits)
+    except BadInput as error:
+        refusal = explained(error, headers) if isinstance(error, Repeated) else error
+        what = f"{role}: {refusal.what}"
+        raise BadInput(what, expected=refusal.expected, got=refusal.got, hint=refusal.hint) from error
+    except BROKEN as error:
+        raise BadInput(f"{role}: its headers cannot be read", got=type(error).__name__) from error
+
+
+def check_single_slices(headers: Sequence[Dataset]) -> None:
+    """Refuse mosaics: only private attributes, which are gone by now, tell where their slices lie."""
+    if any("MOSAIC" in words(header, "ImageType") for header in headers):
+        raise BadInput("its images are mosaics", expected="one slice in each", hint="Export the single slices")
 
 
 def place_lesions(folder: CohortFolder, case: Case, drawing: Path, source_sha256: str) -> None:

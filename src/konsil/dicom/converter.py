@@ -3,7 +3,9 @@
 dcm2niix (Li et al., J Neurosci Methods 2016) knows the habits of all vendors; the wheel of the same name ships its
 binary. It is run on one folder that holds one series, and must give exactly one volume, on the very grid that the
 headers describe (`geometry`). Its exit status: 0 done, 2 no DICOM, 4 corrupt, 8 partly converted, 10 incomplete volume;
-any other than 0 is a refusal. Its warnings are kept for the sidecar, without the paths that it prints.
+any other than 0 is a refusal, and so is a line that tells of lost pixels (`complaints`). Its other warnings are kept
+for the sidecar, and say more where a series is refused. At last the pictures themselves are looked at: an image without
+any signal, or with one picture in two places, is no volume either.
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import numpy.typing as npt
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
+from konsil.dicom.complaints import Complaints, complaints
 from konsil.dicom.geometry import Grid, same_grid
 from konsil.errors import BadInput, Unavailable
 from konsil.files import read_json, working_folder
@@ -36,14 +40,6 @@ EXIT_CODES = {
     8: "it converted only a part",
     10: "the volume is incomplete",
 }
-HARMLESS = (
-    "GE protocol data block",
-    "Siemens CSA",
-    "CSA header",
-    "patient position",
-    "not been anonymized",
-    "Empty protocol name",
-)
 
 
 @dataclass(frozen=True)
@@ -62,17 +58,21 @@ def converted(series: Path, grid: Grid, role: str, scratch: Path) -> Iterator[Co
     The result lies in a folder below `scratch` that vanishes at the end of the block.
     """
     with working_folder(scratch) as (folder, handle):
-        warnings = run(series, folder, role, handle)
+        said = run(series, folder, role, handle)
         images = sorted(folder.glob("*.nii.gz"))
         if len(images) != 1:
-            raise BadInput(f"the {role} does not convert to one volume", expected="one", got=str(len(images)))
-        check_grid(images[0], grid, role)
+            raise BadInput(
+                f"the {role} does not convert to one volume",
+                expected="one",
+                got=f"{len(images)}. {said.sentence}".rstrip(". "),
+            )
+        check_pictures(check_grid(images[0], grid, role, said), role)
         sidecar = images[0].with_name(images[0].name.replace(".nii.gz", ".json"))
-        yield Converted(images[0], read_json(sidecar), warnings)
+        yield Converted(images[0], read_json(sidecar), said.notes)
 
 
-def run(series: Path, folder: Path, role: str, handle: int) -> tuple[str, ...]:
-    """Run the binary; return its warnings, raise `BadInput` if it failed.
+def run(series: Path, folder: Path, role: str, handle: int) -> Complaints:
+    """Run the binary; return what it complained of, raise `BadInput` if it failed or lost pixels.
 
     It inherits `handle`, so that nobody sweeps `folder` while it writes there, even if this process was killed.
     """
@@ -95,14 +95,15 @@ def run(series: Path, folder: Path, role: str, handle: int) -> tuple[str, ...]:
         raise Unavailable(
             "dcm2niix cannot be started", got=type(error).__name__, hint="Install konsil[imaging] again"
         ) from error
+    said = complaints(f"{ran.stdout}\n{ran.stderr}", str(series), str(folder))
     if ran.returncode != 0:
         blame_disk(folder, ran.returncode)
         reason = EXIT_CODES.get(ran.returncode, "it gave no reason")
-        raise BadInput(f"the {role} cannot be converted: {reason}", got=f"exit status {ran.returncode} of dcm2niix")
-    lines = (line.strip() for line in (ran.stdout + ran.stderr).splitlines() if "warning" in line.lower())
-    return tuple(
-        sorted({line.replace(str(series), "").strip() for line in lines if not any(word in line for word in HARMLESS)})
-    )
+        got = f"exit status {ran.returncode} of dcm2niix. {said.sentence}"
+        raise BadInput(f"the {role} cannot be converted: {reason}", got=got.rstrip(". "))
+    if said.lost:
+        raise BadInput(f"the {role} cannot be converted: pixels are lost", got=said.sentence)
+    return said
 
 
 def blame_disk(folder: Path, status: int = 0) -> None:
@@ -111,11 +112,11 @@ def blame_disk(folder: Path, status: int = 0) -> None:
         raise Unavailable("the disk is full", hint="Free some space and run the step again; it goes on")
 
 
-def check_grid(image: Path, grid: Grid, role: str) -> None:
-    """Refuse a volume that is cut short or does not lie where the headers say."""
+def check_grid(image: Path, grid: Grid, role: str, said: Complaints) -> npt.NDArray[Any]:
+    """The voxels; refuses a volume that is cut short or does not lie where the headers say."""
     try:
         volume: Any = nib.load(image)
-        np.asanyarray(volume.dataobj)
+        voxels: npt.NDArray[Any] = np.asanyarray(volume.dataobj)
     except (OSError, EOFError, ValueError, ImageFileError, HeaderDataError, zlib.error) as error:
         blame_disk(image.parent)
         raise BadInput(f"the converted {role} cannot be read", got=type(error).__name__) from error
@@ -123,7 +124,23 @@ def check_grid(image: Path, grid: Grid, role: str) -> None:
         raise BadInput(
             f"the converted {role} does not lie where its headers say",
             expected=f"{' x '.join(map(str, grid.shape))} voxels at the position in the headers",
-            got=f"{' x '.join(map(str, volume.shape))} voxels",
+            got=f"{' x '.join(map(str, volume.shape))} voxels. {said.sentence}".rstrip(". "),
         )
     if not np.isfinite(volume.affine).all():
         raise BadInput(f"the converted {role} has no usable position")
+    return voxels
+
+
+def check_pictures(voxels: npt.NDArray[Any], role: str) -> None:
+    """Refuse a volume without signal, or with the same picture in two neighbouring slices; axis 2 runs over slices."""
+    if not np.isfinite(voxels).all() or voxels.min() == voxels.max():
+        raise BadInput(f"the {role} shows nothing", expected="an image", got="the same value in every voxel")
+    for k in range(voxels.shape[2] - 1):
+        one, other = voxels[:, :, k], voxels[:, :, k + 1]
+        if np.array_equal(one, other) and one.min() != one.max():
+            raise BadInput(
+                f"two slices of the {role} show the same picture",
+                expected="a picture of its own in each slice",
+                got=f"slices {k + 1} and {k + 2} are equal",
+                hint="Export the series again",
+            )
