@@ -194,8 +194,8 @@ class Receiver:
         """An association ends, one way or another."""
         counts = self._admitted.pop(event.assoc, None)
         if counts is not None:
-            log.info("association with %s: %s; %s", name_of(event), counts.sentence(), how)
             self.tally.change(open_now=len(self._admitted))
+            log.info("association with %s: %s; %s", name_of(event), counts.sentence(), how)
 
 
 def name_of(event: Any) -> str:
