@@ -12,13 +12,13 @@ Gantry Tilt based on 0018,1120 0, estimated from slice vector 15.5
 Warning: Interslice distance varies in this volume (incompatible with NIfTI format).
 Warning: Interslice distance varies in this volume (incompatible with NIfTI format).
 Warning: Slices not stacked: coil varies 'HEAD-WILHELMINA' vs 'NECK'
-Warning: Unable to open /tmp/in/Plantagenet_W/IMG004
-Convert 4 DICOM as /tmp/out/volume (512x512x4x1)
+Warning: Unable to open /a/in/Plantagenet_W/IMG004
+Convert 4 DICOM as /a/out/volume (512x512x4x1)
 """
 
 
 def test_what_concerns_us_is_kept_once() -> None:
-    said = complaints(OUTPUT, "/tmp/in", "/tmp/out")
+    said = complaints(OUTPUT, "/a/in", "/a/out")
     assert said.lost == ()
     assert said.notes == (
         "Gantry Tilt based on 0018,1120 0, estimated from slice vector 15.5",

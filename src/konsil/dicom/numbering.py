@@ -15,19 +15,19 @@ from collections.abc import Sequence
 
 from pydicom.dataset import Dataset
 
-from konsil.dicom.geometry import Repeated
+from konsil.dicom.geometry import Repeated, macros
 from konsil.dicom.headers import Instance
-from konsil.dicom.physics import number, words
+from konsil.dicom.physics import first_number, number, words
 
 VARIES = {
-    "EchoTime": "several echo times",
-    "InversionTime": "several inversion times",
-    "FlipAngle": "several flip angles",
-    "DiffusionBValue": "several diffusion weightings",
-    "TemporalPositionIdentifier": "several points in time",
-    "AcquisitionNumber": "several acquisitions",
+    ("EchoTime", "EffectiveEchoTime"): "several echo times",
+    ("InversionTime", "InversionTimes"): "several inversion times",
+    ("FlipAngle",): "several flip angles",
+    ("DiffusionBValue",): "several diffusion weightings",
+    ("TemporalPositionIdentifier", "TemporalPositionIndex"): "several points in time",
+    ("AcquisitionNumber", "FrameAcquisitionNumber"): "several acquisitions",
 }
-"""Attributes that tell the volumes of one series apart, in the order in which they are looked at."""
+"""Attributes (classic, enhanced) that tell the volumes of one series apart; the first that differs is named."""
 
 
 def parts(pile: Sequence[Instance]) -> list[list[Instance]]:
@@ -44,11 +44,17 @@ def parts(pile: Sequence[Instance]) -> list[list[Instance]]:
 
 def explained(refusal: Repeated, headers: Sequence[Dataset]) -> Repeated:
     """The refusal with what differs between images of one place, as far as the headers say it."""
-    for keyword, meaning in VARIES.items():
-        values = {value for header in headers if (value := number(header, keyword)) is not None}
-        if len(values) > 1:
+    for keywords, meaning in VARIES.items():
+        if len({value for header in headers for value in values_of(header, keywords)}) > 1:
             return Repeated(refusal.what, expected=refusal.expected, got=meaning, hint="Export a single volume")
     return refusal
+
+
+def values_of(header: Dataset, keywords: Sequence[str]) -> set[float]:
+    """The values of an attribute, under one of its names: of the image, and of each frame of an enhanced one."""
+    frames = header.get("PerFrameFunctionalGroupsSequence") or []
+    groups = [header, *(macro for frame in frames for macro in macros(frame))]
+    return {value for group in groups for name in keywords if (value := first_number(group, name)) is not None}
 
 
 def doubts_about_count(headers: Sequence[Dataset]) -> list[str]:
