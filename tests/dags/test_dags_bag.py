@@ -86,6 +86,20 @@ def test_tasks_are_tried_again(bag: Any, name: str) -> None:
     assert all(task.retries >= 2 for task in bag.dags[name].tasks)
 
 
+def test_a_cohort_is_prepared_in_this_order(bag: Any) -> None:
+    order = [task.task_id.removeprefix("batch.") for task in bag.dags["prepare_cohort"].topological_sort()]
+    assert order == [
+        "scan", "choose", "settle", "batches", "deidentify", "convert", "orient", "mask", "register", "qc",
+        "report", "sign_off", "freeze",
+    ]  # fmt: skip
+
+
+def test_nothing_to_choose_does_not_skip_the_rest(bag: Any) -> None:
+    tasks = {task.task_id: task for task in bag.dags["prepare_cohort"].tasks}
+    assert [tasks[name].trigger_rule for name in ("choose", "batches", "report")] == ["none_failed"] * 3
+    assert tasks["settle"].trigger_rule == "all_success", "without an answer the scan need not be done again"
+
+
 def test_waits_start_in_the_triggerer(bag: Any) -> None:
     waits = [task for dag in bag.dags.values() for task in dag.tasks if task.task_id.startswith("wait")]
     assert len(waits) == 9

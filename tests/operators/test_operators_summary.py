@@ -1,11 +1,13 @@
 """The reviewer's table: worst first, and no text of a file can become markup."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from konsil.cohort.cases import Case
 from konsil.cohort.folder import CohortFolder, SiteFolder
 from konsil.files import write_bytes, write_json
-from operators.summary import cohort_markdown, plain
+from konsil.quality.review import Review
+from operators.summary import MOST_LINES, cohort_markdown, plain, reviews_markdown
 
 
 def cohort(home: Path) -> CohortFolder:
@@ -37,3 +39,22 @@ def test_what_was_set_aside_is_told_with_its_reason(tmp_path: Path) -> None:
 
 def test_text_stays_text() -> None:
     assert plain("a|b\n[x](javascript:1) <i> `c`") == "a/b (x)(javascript:1) (i) 'c'"
+
+
+def reviewed(decision: str, note: str) -> Review:
+    now = datetime(2026, 11, 21, tzinfo=UTC)
+    return Review(decision=decision, note=note, by="dr-weber", at=now, page_sha256="a" * 64, seen="b" * 64)
+
+
+def test_decisions_of_the_tab_are_listed_and_outdated_ones_told_apart() -> None:
+    standing = {"sub-1_ses-1": reviewed("exclude", "motion <b>"), "sub-2_ses-1": reviewed("accept", "")}
+    text = reviews_markdown(standing, {"sub-3_ses-1": reviewed("accept", "")})
+    assert "- `sub-1_ses-1` **exclude**: motion (b) (dr-weber)" in text
+    assert "- `sub-2_ses-1` **accept** (dr-weber)" in text
+    assert text.index("not used") < text.index("sub-3_ses-1")
+    assert reviews_markdown({}, {}) == ""
+
+
+def test_a_long_list_says_how_much_more_there_is() -> None:
+    many = {f"sub-{number}_ses-1": reviewed("accept", "") for number in range(MOST_LINES + 5)}
+    assert reviews_markdown(many, {}).endswith("and 5 more in the report")

@@ -1,3 +1,6 @@
+import base64
+import hashlib
+import html
 import re
 from pathlib import Path
 
@@ -8,14 +11,15 @@ from konsil.cohort.cases import Case
 from konsil.cohort.folder import CohortFolder, SiteFolder
 from konsil.cohort.volume import Volume
 from konsil.errors import Missing
-from konsil.files import sha256_of
-from konsil.quality.cohort_page import Row, summary, unusual, z_scores
+from konsil.files import read_json, sha256_of, write_json
+from konsil.quality.cohort_page import summary
 from konsil.quality.facts import number_text
-from konsil.quality.pages import render
-from konsil.quality.panels import captions, fullest
-from konsil.quality.pictures import outline_address
+from konsil.quality.pages import KEPT, part_of, render, script_source, seen_of, template_text
+from konsil.quality.panels import FIGURES, CaseImages, fullest
+from konsil.quality.pictures import noise_window, outline_address
 from konsil.quality.planes import bounding_box, cut, plane_at, tile
 from konsil.quality.report import report
+from konsil.quality.sections import TABLES, sections
 
 GOOD, GHOSTED = Case("good", "1"), Case("ghosted", "1")
 OBLIQUE = np.array([[2.0, 0, 0, -20], [0, 1.9, -0.3, -30], [0, 0.6, 0.95, -30], [0, 0, 0, 1]])
@@ -38,23 +42,41 @@ def test_the_page_of_a_case_begins_with_verdict_and_reasons(pages: CohortFolder)
     assert "Every measure lies within its limits." in text_of(pages.report(GOOD))
 
 
-def test_every_panel_and_measure_is_there(pages: CohortFolder) -> None:
+def test_every_section_and_measure_is_there_in_the_order_of_the_description(pages: CohortFolder) -> None:
     page = text_of(pages.report(GOOD))
-    for text in captions().values():
-        assert f"<h2>{text['title']}</h2>" in page
+    places = [page.index(f'<section id="{one.key}">\n<h2>{one.title}</h2>') for one in sections()]
+    assert places == sorted(places)
     for title in ("Signal to noise in parenchyma", "Brain outside the picture", "Similarity of the two brain volumes"):
         assert title in page
     assert "Research use only, not a medical device." in page
+
+
+def test_the_description_names_figures_and_images_that_exist() -> None:
+    fields = {*CaseImages.__dataclass_fields__, ""}
+    for one in sections():
+        assert one.figure in {*FIGURES, *TABLES}
+        assert {one.image, one.outline} <= fields
+    assert len({one.key for one in sections()}) == len(sections())
 
 
 def test_pages_load_nothing_and_stay_small(pages: CohortFolder) -> None:
     for path in (pages.report(GOOD), pages.reports / "cohort.html"):
         page = text_of(path)
         addresses = re.findall(r'(?:src|href|srcset|action)="([^"]*)"', page) + re.findall(r"url\(([^)]*)\)", page)
-        assert all(a.startswith(("data:image/", "sub-", "cohort.html")) for a in addresses)
-        assert "<script" not in page
-        assert "default-src 'none'" in page
+        assert all(a.startswith(("data:image/", "sub-", "cohort.html", "#")) for a in addresses)
+        assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
         assert path.stat().st_size < 3_000_000
+
+
+def test_the_only_script_is_ours_and_the_policy_names_its_hash(pages: CohortFolder) -> None:
+    for path in (pages.report(GOOD), pages.reports / "cohort.html"):
+        page = text_of(path)
+        assert re.findall(r"<script[^>]*>(.*?)</script>", page, re.DOTALL) == [template_text("review.js")]
+        policy = html.unescape(re.findall(r'Security-Policy" content="([^"]*)"', page)[0])
+        assert f"script-src {script_source()};" in policy
+        found = hashlib.sha256(template_text("review.js").encode()).digest()
+        assert base64.b64decode(script_source().strip("'").removeprefix("sha256-")) == found
+        assert not re.search(r"<[^>]+\son\w+=", page), "handlers in attributes would not run"
 
 
 def test_the_same_input_gives_the_same_bytes(pages: CohortFolder) -> None:
@@ -79,6 +101,45 @@ def test_a_page_is_kept_until_its_files_change(pages: CohortFolder) -> None:
     lesions.write_bytes(content)
     report(pages)
     assert "none drawn" not in text_of(path)
+
+
+def test_another_case_changes_the_strips_and_neither_the_pictures_nor_what_was_seen(pages: CohortFolder) -> None:
+    path = pages.report(GOOD)
+    before, seen = text_of(path), seen_of(path)
+    qc = read_json(pages.qc(GHOSTED))
+    worse = {**qc["measures"]["t1w_brain_ml"], "value": 2.0 * qc["measures"]["t1w_brain_ml"]["value"]}
+    write_json(pages.qc(GHOSTED), {**qc, "measures": {**qc["measures"], "t1w_brain_ml": worse}})
+    report(pages)
+    after = text_of(path)
+    write_json(pages.qc(GHOSTED), qc)
+    report(pages)
+    assert after != before == text_of(path)
+    assert seen_of(pages.report(GOOD)) == seen
+    assert part_of(after, KEPT) == part_of(before, KEPT) != ""
+
+
+def test_the_pages_of_the_cases_lead_through_the_cohort_the_worst_first(pages: CohortFolder) -> None:
+    first, last = text_of(pages.report(GHOSTED)), text_of(pages.report(GOOD))
+    assert '<a id="after" href="sub-good_ses-1.html"' in first
+    assert 'id="before"' not in first
+    assert '<a id="before" href="sub-ghosted_ses-1.html"' in last
+    assert "2 of 2" in last
+    assert 'id="after"' not in last
+
+
+def test_warnings_of_sorting_and_converter_are_told(pages: CohortFolder) -> None:
+    sidecar = pages.raw(GOOD, "T1w").with_name("sub-good_ses-1_T1w.json")
+    write_json(sidecar, {"Konsil": {"Warnings": ["<odd> slices"]}, "RepetitionTime": 1.9, "MagneticFieldStrength": 3})
+    write_json(pages.work / "scan.json", {"cases": {str(GOOD): {"warnings": ["the contrast agent is not known."]}}})
+    report(pages)
+    page = text_of(pages.report(GOOD))
+    sidecar.unlink()
+    (pages.work / "scan.json").unlink()
+    report(pages)
+    assert "Converting T1w: &lt;odd&gt; slices" in page
+    assert "Sorting: the contrast agent is not known." in page
+    assert "3 T; TR 1900 ms" in page
+    assert "Neither the sorting nor the converter warned" in text_of(pages.report(GOOD))
 
 
 def test_the_cohort_shows_the_worst_first_and_links_and_hashes_every_case(pages: CohortFolder) -> None:
@@ -108,7 +169,7 @@ def test_a_cohort_without_cases_names_the_steps_to_run(tmp_path: Path) -> None:
 def test_templates_escape_what_they_are_given() -> None:
     page = render(
         "cohort.html.j2", mark="", cohort="<b>x</b>", sentence="<i>", rows=[], unusual=[], strips=[], aside={},
-        width=1, height=1, limits=None,
+        width=1, height=1, limits=None, artifacts={},
     )  # fmt: skip
     assert "<b>x" not in page
     assert "&lt;b&gt;x" in page
@@ -162,34 +223,21 @@ def test_the_fullest_slices_keep_their_distance() -> None:
     assert fullest(Volume(data, np.eye(4)), 5.0) == [18, 10, 3]
 
 
-def row_with(case: str, value: float | None, verdict: str = "pass") -> Row:
-    line = {"title": "Volume of the brain mask", "image": "T1w", "value": value, "better": "within", "unit": "mL"}
-    return Row(case, verdict, (), {"t1w_brain_ml": {**line, "verdict": "pass"}}, {}, f"{case}.html", "", "")
-
-
-def test_a_case_unlike_the_others_of_its_cohort_is_named() -> None:
-    rows = [row_with(f"sub-{n}_ses-1", 1400 + 10 * n) for n in range(9)]
-    assert unusual(rows) == []
-    found = unusual([*rows, row_with("sub-x_ses-1", 900.0), row_with("sub-y_ses-1", None)])
-    assert [case for case, _, _ in found] == ["sub-x_ses-1"]
-    assert unusual([*rows[:3], row_with("sub-x_ses-1", 900.0)]) == [], "four cases are no reference"
-
-
-def test_modified_z_scores_by_hand() -> None:
-    assert z_scores([1, 2, 3, 4, 5]) == pytest.approx([-1.349, -0.6745, 0, 0.6745, 1.349])
-    assert z_scores([2, 2, 2, 9]) == [0, 0, 0, 0]
+def test_the_air_is_shown_inverted() -> None:
+    window = noise_window(np.full((3, 3, 3), 100.0), np.ones((3, 3, 3), bool))
+    assert (window.black, window.white) == (20.0, 0.0)
 
 
 @pytest.mark.parametrize(
-    ("rows", "aside", "sentence"),
+    ("verdicts", "aside", "sentence"),
     [
         ([], 2, "No case came through; 2 were set aside."),
-        ([row_with("a", 1.0)], 0, "1 case: 1 pass; none was set aside."),
-        ([row_with("a", 1.0, "warn"), row_with("b", 1.0, "fail")], 1, "2 cases: 1 warn, 1 fail; 1 was set aside."),
+        (["pass"], 0, "1 case: 1 pass; none was set aside."),
+        (["warn", "fail"], 1, "2 cases: 1 warn, 1 fail; 1 was set aside."),
     ],
 )
-def test_the_summary_is_one_sentence(rows: list[Row], aside: int, sentence: str) -> None:
-    assert summary(rows, aside) == sentence
+def test_the_summary_is_one_sentence(verdicts: list[str], aside: int, sentence: str) -> None:
+    assert summary(verdicts, aside) == sentence
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.01234, "0.0123"), (4.5678, "4.57"), (1771.9, "1772"), (0, "0")])

@@ -182,7 +182,9 @@ def whole_planes(volume: Volume, brain: Volume | None, shares: Sequence[float]) 
     low, high = box_of(volume, brain, 0.0)
     whole = (np.zeros(3), np.array(volume.data.shape, float) - 1)
     return [
-        plane_at(volume, view, float(round(low[through] + share * (high[through] - low[through]))), whole, MASK_PIXEL_MM)
+        plane_at(
+            volume, view, float(round(low[through] + share * (high[through] - low[through]))), whole, MASK_PIXEL_MM
+        )
         for share in shares
         for view, (_, _, through) in AXES.items()
     ]

@@ -103,8 +103,6 @@ def record(cohort: CohortFolder, case: Case, opinion: Opinion, *, by: str, at: d
     `seen` is what the reviewer's page says it was made from. Raises `Missing` without a page, `BadInput` if the page
     has changed since it was opened, a case with verdict fail is accepted without a reason, or the cohort is frozen.
     """
-    if cohort.frozen.exists():
-        raise BadInput("this cohort is frozen: what was signed stands", hint="A new version needs a new name")
     page = cohort.report(case)
     present = seen_of(page)
     if not present:
@@ -137,7 +135,12 @@ def review_file(cohort: CohortFolder) -> Path:
 
 @contextmanager
 def changing(cohort: CohortFolder) -> Iterator[dict[str, Review]]:
-    """The reviews, to be changed and written back; two people at once wait for each other."""
+    """The reviews, to be changed and written back; two people at once wait for each other.
+
+    Raises `BadInput` once the cohort is frozen.
+    """
+    if cohort.frozen.exists():
+        raise BadInput("this cohort is frozen: what was signed stands", hint="A new version needs a new name")
     cohort.work.mkdir(parents=True, exist_ok=True)
     with (cohort.work / "review.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
