@@ -21,6 +21,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import SegmentationStorage
 
 from konsil.dicom.physics import Physics, physics_of, words
+from konsil.dicom.vocabulary import coded
 
 T1W, FLAIR, SEG = "T1w", "FLAIR", "SEG"
 T1W_POST = "T1w post-contrast"
@@ -56,7 +57,7 @@ def classify(header: Dataset) -> Contrast:
     if words(header, "BurnedInAnnotation") == ("YES",):
         return Contrast("annotated picture", "It has text burned into its pixels, which may name the patient.")
     if words(header, "Modality") != ("MR",):
-        modality = " ".join(words(header, "Modality"))[:16] or "not named"
+        modality = " ".join(coded(words(header, "Modality"))) or "not known"
         return Contrast("other", f"It is not MR (modality {modality}).")
     facts = physics_of(header)
     for name, reason, holds in RULES:

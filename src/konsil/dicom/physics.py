@@ -3,7 +3,8 @@
 The numbers that decide about the contrast of an image are standard attributes of the MR Image Module (DICOM PS3.3
 C.8.3.1): the family of the sequence (SE spin echo, GR gradient echo, IR inversion recovery, EP echo planar),
 repetition, echo and inversion time in ms. Enhanced multi-frame images (C.8.13) keep the same facts in functional
-groups. A value that is absent or not a number is None: nothing is guessed.
+groups. A value that is absent or not a number is None: nothing is guessed. Words that are repeated to people are
+defined terms only, because a name may stand in their place.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydicom.dataset import Dataset
+
+from konsil.dicom.vocabulary import coded
+
+REFORMATTED = frozenset({"MPR", "REFORMATTED", "PROJECTION IMAGE", "SUBTRACTION", "RESAMPLED"})
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def physics_of(header: Dataset) -> Physics:
     """Read the facts of an image from its header; a missing or broken value becomes None or empty."""
     return Physics(
         sequence=frozenset(words(header, "ScanningSequence")) & {"SE", "GR", "IR", "EP", "RM"} or pulse_family(header),
-        variant=frozenset(words(header, "SequenceVariant")),
+        variant=frozenset(coded(words(header, "SequenceVariant"))),
         options=frozenset(words(header, "ScanOptions")),
         image_type=words(header, "ImageType"),
         acquisition=" ".join(words(header, "MRAcquisitionType"))[:2],
@@ -70,7 +75,7 @@ def physics_of(header: Dataset) -> Physics:
         contrast_agent=has_contrast_agent(header),
         angiography=words(header, "AngioFlag") == ("Y",) or "TOF" in words(header, "SequenceVariant"),
         diffusion=bool(number(header, "DiffusionBValue")),
-        weighting=" ".join(words(header, "AcquisitionContrast"))[:20],
+        weighting=" ".join(coded(words(header, "AcquisitionContrast"))),
         magnetisation_transfer="MTC" in words(header, "SequenceVariant") or "MT" in words(header, "ScanOptions"),
         corrections=corrections(header),
         processed=processing(header),
@@ -92,9 +97,9 @@ def processing(header: Dataset) -> str:
     """
     kind = words(header, "ImageType")
     if kind[:1] == ("DERIVED",) or kind[1:2] == ("SECONDARY",):
-        return f"its image type is {' '.join(kind[:2])}"
-    if {"MPR", "REFORMATTED", "PROJECTION IMAGE", "SUBTRACTION", "RESAMPLED"} & set(kind[2:]):
-        return f"its image type says {kind[2]}"
+        return f"its image type is {' '.join(coded(kind[:2], placeholder='OTHER'))}"
+    for term in sorted(REFORMATTED & set(kind[2:])):
+        return f"its image type says {term}"
     if header.get("SourceImageSequence") or header.get("DerivationCodeSequence"):
         return "it names other images as its source"
     timed = any(header.get(name) for name in ("AcquisitionTime", "AcquisitionDateTime"))

@@ -10,6 +10,7 @@ Descriptors Option (code 113105).
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 WORD = re.compile(r"[A-Za-z0-9_]+")
 
@@ -41,7 +42,7 @@ CODED = words(
     M M_SE M_FFE M_IR M_PCA P P_SE PHASE R R_SE REAL I I_SE IMAGINARY MAGNITUDE SE FFE IR PCA ND NORM DIS2D DIS3D
     MFSPLIT FM FIL UNI INV1 INV2 DIXON W F IN_PHASE OUT_PHASE WATER FAT IP OP DIFFUSION ADC FA TRACEW CBF CBV MTT TTP
     PROTON_DENSITY T1 T2 T2_STAR T1_MAP T2_MAP FLUID_ATTENUATED STIR TAGGING VELOCITY PERFUSION TOF FLOW_ENCODED
-    MR SEG MONOCHROME MONOCHROME1 MONOCHROME2 YES NO Y N 00 01
+    MR CT PT NM US CR DX XA RF OT SC SR PR SEG RTSTRUCT MONOCHROME MONOCHROME1 MONOCHROME2 YES NO Y N 00 01
     GR EP RM SK MTC SS TRSS SP MP OSP PER RG CG PPG FC PFF PFP FS CS WE SAT1 SAT2 DB SFS PFD
     FAST_GEMS EDR_GEMS FILTERED_GEMS ACC_GEMS NPW TRF_GEMS VB_GEMS MP_GEMS SAT_GEMS CL_GEMS FR_GEMS SEQ_GEMS PROP_GEMS
     EPI_GEMS FLOWCOMP_GEMS NPW_GEMS FC_FREQ_AX_GEMS FC_SLICE_AX_GEMS IFLOW_GEMS T2FLAIR_GEMS T1FLAIR_GEMS CUBE_GEMS
@@ -98,7 +99,7 @@ def maker(text: str) -> str:
     return " ".join(word for word in WORD.findall(text) if word.lower() in MAKERS)
 
 
-def coded(values: list[str], *, placeholder: str = "") -> list[str]:
+def coded(values: Iterable[str], *, placeholder: str = "") -> list[str]:
     """The values that are defined terms, upper case; `placeholder` takes the place of others, or they vanish."""
     terms = [value.strip().upper() for value in values]
     kept = [term if term in CODED or not term else placeholder for term in terms]
