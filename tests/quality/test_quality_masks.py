@@ -10,7 +10,7 @@ from konsil.errors import BadInput
 from konsil.files import read_json
 from konsil.phantom.patient import Patient
 from konsil.quality.atlas import place_atlas
-from konsil.quality.coverage import cropped_percent, outside_mm
+from konsil.quality.coverage import beyond_faces_mm, cropped_percent
 from konsil.quality.masks import draw, read_placement
 from konsil.quality.measure import brain_points
 from konsil.registration.orient import closest_canonical, orient
@@ -34,10 +34,10 @@ def test_a_brain_that_leaves_the_picture_is_noticed(prepared: CohortFolder, pati
     case = Case("good", "1")
     image = read_volume(prepared.oriented(case, "T1w"), "it")
     points = brain_points(read_placement(prepared, case, "T1w"))
-    whole = outside_mm(points, image.affine, image.data.shape)
+    whole = beyond_faces_mm(points, image.affine, image.data.shape)
     assert cropped_percent(whole, 2.0) == 0
     top = int(np.flatnonzero(patient.brain_t1w.any(axis=(0, 1)))[-1])
-    cut = outside_mm(points, image.affine, (*image.data.shape[:2], top - 20))
+    cut = beyond_faces_mm(points, image.affine, (*image.data.shape[:2], top - 20))
     lost = 100 * patient.brain_t1w[:, :, top - 20 :].sum() / patient.brain_t1w.sum()
     assert cropped_percent(cut, 0.0) == pytest.approx(lost, abs=3)
     assert cut.max() == pytest.approx(40, abs=6)

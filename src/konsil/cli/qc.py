@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
     def qc(
         cohort: str = typer.Argument(help="Folder of the cohort, or its name in KONSIL_HOME."),
         case: list[str] = typer.Option([], help="Only this case (sub-X_ses-Y); can be repeated."),
-        limits: str = typer.Option("ms-paper", help="Limits: ms-paper, wide, phantom-2mm, or a .toml file of your own."),
+        limits: str = typer.Option("ms-paper", help="ms-paper, wide, phantom-2mm, or a .toml file of your own."),
         voxel_mm: float | None = typer.Option(None, help="Wanted voxel size in mm, 10 % either way."),
         result: Path | None = RESULT,
     ) -> None:

@@ -116,27 +116,21 @@ def histogram(values: Floats) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.f
 
 def chi_from_quartiles(low: float, middle: float) -> tuple[float, float]:
     """Degrees of freedom (1 to LARGEST_FREEDOM) and scale of the chi distribution with this quartile and median."""
-    from scipy import optimize, stats
+    from scipy import special
 
-    def excess(freedom: float) -> float:
-        return float(stats.chi.ppf(0.25, freedom) / stats.chi.ppf(0.5, freedom)) - low / middle
-
-    if excess(1.0) >= 0:
-        freedom = 1.0
-    elif excess(LARGEST_FREEDOM) <= 0:
-        freedom = LARGEST_FREEDOM
-    else:
-        freedom = float(optimize.brentq(excess, 1.0, LARGEST_FREEDOM, xtol=1e-4))
-    return freedom, middle / float(stats.chi.ppf(0.5, freedom))
+    freedoms = np.geomspace(1.0, LARGEST_FREEDOM, 400)
+    quartile, median = (np.sqrt(2 * special.gammaincinv(freedoms / 2, share)) for share in (0.25, 0.5))
+    freedom = float(np.interp(low / middle, quartile / median, freedoms))
+    return freedom, middle / float(np.sqrt(2 * special.gammaincinv(freedom / 2, 0.5)))
 
 
 def tail_distance(
     share: npt.NDArray[Any], edges: npt.NDArray[np.float64], first: int, freedom: float, scale: float
 ) -> float:
     """Total variation between a histogram and a chi distribution over the bins from `first` on, 0 to 1."""
-    from scipy import stats
+    from scipy import special
 
-    cumulated = stats.chi.cdf(edges[first:], freedom, scale=scale)
+    cumulated = special.gammainc(freedom / 2, (edges[first:] / scale) ** 2 / 2)
     cumulated[-1] = 1.0
     return float(np.abs(share[first:] - np.diff(cumulated)).sum() / 2)
 

@@ -6,6 +6,7 @@ of limits.toml without the image.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,10 @@ import numpy.typing as npt
 from konsil.cohort.volume import Volume
 from konsil.quality.air import air_structure, corrupted_air, fber, has_air, qi_1, qi_2
 from konsil.quality.atlas import Placement, brain
-from konsil.quality.contrast import cjv, cnr, fit_tissues, likelihoods, sample
+from konsil.quality.contrast import GREY, WHITE, cjv, cnr, describe, sample, shares_at
 from konsil.quality.coverage import FACES, beyond_faces_mm, cropped_mm, cropped_percent, voxel_deviation_mm
 from konsil.quality.ghosts import ghost_to_signal, streak
-from konsil.quality.inhomogeneity import field_at, find_field, inu_range
+from konsil.quality.inhomogeneity import fit_field, inu_range
 from konsil.quality.measured import Measured, absent, taken
 from konsil.quality.noise import noise_sd, signal_to_noise
 from konsil.quality.regions import Regions, find_regions
@@ -74,21 +75,22 @@ def in_region(value: float | None, region: str) -> Measured:
 
 
 def measure_tissues(image: Volume, regions: Regions, placement: Placement, noise: float | None) -> Found:
-    """Unevenness of the image, and the contrast of grey and white matter once it is divided away."""
-    found = find_field(image, regions.brain)
-    if found is None:
-        return absent(("inu_range", "cnr", "cjv"), "too little brain was found, or it is not brighter than 0")
-    field, coarse_brain = found
-    index = sample(regions.brain)
+    """Unevenness of white matter, and its contrast to grey matter once the unevenness is divided away."""
+    index = sample(regions.matter)
     points = index @ image.affine[:3, :3].T + image.affine[:3, 3]
-    values = image.data[tuple(index.T)].astype(np.float64) / field_at(field, points)
-    tissues = fit_tissues(values, likelihoods(points, placement))
-    unknown = "too little brain was found, or it is all equally bright"
-    white, grey = (tissues["white"], tissues["grey"]) if tissues else (None, None)
+    values = image.data[tuple(index.T)].astype(np.float64)
+    in_grey, in_white = shares_at(points, placement)
+    is_white, is_grey = in_white > WHITE, in_grey > GREY
+    field = fit_field(values[is_white], points[is_white])
+    if field is None:
+        return absent(("inu_range", "cnr", "cjv"), "too little white matter was found")
+    factors = field.at(points)
+    white, grey = (describe((values / factors)[tissue]) for tissue in (is_white, is_grey))
+    both = "too little grey or white matter was found, or both are equally bright"
     return {
-        "inu_range": Measured(inu_range(field.data, coarse_brain)),
-        "cnr": taken(cnr(white, grey, noise or 0.0) if white and grey else None, unknown),
-        "cjv": taken(cjv(white, grey) if white and grey else None, unknown),
+        "inu_range": Measured(inu_range(factors[is_white])),
+        "cnr": taken(cnr(white, grey, noise or 0.0) if white and grey else None, both),
+        "cjv": taken(cjv(white, grey) if white and grey else None, both),
     }
 
 
@@ -140,9 +142,15 @@ def measure_geometry(image: Volume, mask: Mask, placement: Placement, wanted_mm:
     return found | {f"cropped_{side}_mm": Measured(value) for side, value in sides.items()}
 
 
-def brain_points(placement: Placement) -> npt.NDArray[np.float64]:
-    """Points of the atlas brain, 2 mm apart, where they lie on the patient: RAS mm, (N, 3)."""
+@functools.cache
+def atlas_points() -> npt.NDArray[np.float64]:
+    """Points of the atlas brain, 2 mm apart: atlas mm, (N, 3)."""
     atlas = brain()
-    points = np.argwhere(atlas.data > 0.5) @ atlas.affine[:3, :3].T + atlas.affine[:3, 3]
-    laid: npt.NDArray[np.float64] = points @ placement.matrix[:3, :3].T
-    return laid + placement.matrix[:3, 3]
+    points: npt.NDArray[np.float64] = np.argwhere(atlas.data > 0.5) @ atlas.affine[:3, :3].T + atlas.affine[:3, 3]
+    return points
+
+
+def brain_points(placement: Placement) -> npt.NDArray[np.float64]:
+    """The points of the atlas brain where they lie on the patient: RAS mm, (N, 3)."""
+    laid: npt.NDArray[np.float64] = atlas_points() @ placement.matrix[:3, :3].T + placement.matrix[:3, 3]
+    return laid

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 
-from konsil.cohort.grid import as_itk, coarsened, from_itk
 from konsil.cohort.volume import Volume
 from konsil.quality.atlas import Placement, lay, tissues
 
 MATTER, FLUID = 0.8, 0.5  # least share in the atlas
 CENTRAL_MM = 15.0  # depth below the surface of the brain from which fluid is taken
+RIM_MM = 3.0  # below the surface of the brain, where tissues mix
+AIR_GRID_MM = 4.0
 AIR_MM = 28.0  # distance from the brain from which air is taken: skull and scalp are 15 to 20 mm thick
 
 Mask = npt.NDArray[np.bool_]
@@ -31,22 +31,27 @@ class Regions:
     """Boolean arrays (X, Y, Z) on the image's grid."""
 
     brain: Mask
-    parenchyma: Mask
+    matter: Mask  # where the atlas has grey or white matter, however bright
+    parenchyma: Mask  # the bright part of it
     fluid: Mask
     air: Mask
 
 
 def find_regions(image: Volume, brain: Mask, placement: Placement) -> Regions:
     """Find the regions of an oriented T1w or FLAIR, given its brain mask and where the atlas lies on it."""
-    matter, fluid = (lay(tissue, placement, image) for tissue in tissues())
-    bright = image.data > otsu(image.data[brain]) if brain.any() else brain
-    depth = depth_mm(brain, image)
-    return Regions(
-        brain=brain,
-        parenchyma=brain & (matter > MATTER) & (depth > 3) & bright,
-        fluid=brain & (fluid > FLUID) & (depth > CENTRAL_MM) & ~bright,
-        air=find_air(image, brain),
-    )
+    matter, parenchyma, fluid = (np.zeros_like(brain) for _ in range(3))
+    if brain.any():
+        box = box_of(brain)  # nothing of these two lies outside it, and the head is four times as large
+        corner = image.affine @ [*(side.start for side in box), 1.0]
+        grid = Volume(image.data[box], np.column_stack([image.affine[:, :3], corner]))
+        inside = brain[box]
+        depth = depth_mm(inside, grid)
+        bright = grid.data > otsu(grid.data[inside])
+        solid, water = (lay(tissue, placement, grid) for tissue in tissues())
+        matter[box] = inside & (solid > MATTER) & (depth > RIM_MM)
+        parenchyma[box] = matter[box] & bright
+        fluid[box] = inside & (water > FLUID) & (depth > CENTRAL_MM) & ~bright
+    return Regions(brain=brain, matter=matter, parenchyma=parenchyma, fluid=fluid, air=find_air(image, brain))
 
 
 def otsu(values: npt.NDArray[Any]) -> float:
@@ -62,30 +67,39 @@ def otsu(values: npt.NDArray[Any]) -> float:
     return float(edges[1:][int(np.nanargmax(between))])
 
 
+def box_of(mask: Mask) -> tuple[slice, slice, slice]:
+    """The smallest box of voxels that holds a mask which is not empty."""
+    edges = []
+    for axis in range(3):
+        used = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        edges.append(slice(int(used[0]), int(used[-1]) + 1))
+    return edges[0], edges[1], edges[2]
+
+
 def depth_mm(mask: Mask, image: Volume) -> npt.NDArray[np.float32]:
-    """Distance of each voxel to the nearest outside of `mask`, mm; 0 outside."""
+    """Distance of each voxel of a mask on the image's grid to the nearest voxel outside it, mm; 0 outside."""
     from scipy import ndimage
 
-    box = ndimage.find_objects(mask.astype(np.uint8))
-    depth = np.zeros(mask.shape, np.float32)
-    if box:
-        inner = np.pad(mask[box[0]], 1)
-        depth[box[0]] = ndimage.distance_transform_edt(inner, sampling=image.spacing_mm)[1:-1, 1:-1, 1:-1]
-    return depth
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=image.spacing_mm)[1:-1, 1:-1, 1:-1]
+    return np.asarray(depth, dtype=np.float32)
 
 
 def find_air(image: Volume, brain: Mask) -> Mask:
-    """Voxels at least AIR_MM from the brain, in its upper half; grown on a 4 mm grid.
+    """Voxels at least AIR_MM from the brain, in its upper half; distances are taken on a grid of about 4 mm.
 
     Distance is asked of the brain mask and not of the head's brightness, because a strong ghost is bright as well.
     """
+    from scipy import ndimage
+
     if not brain.any():
         return np.zeros(brain.shape, bool)
-    original = as_itk(image)
-    small = coarsened(original, 4.0)
-    inside = sitk.Resample(as_itk(Volume(brain, image.affine)), small, sitk.Transform(), sitk.sitkLinear, 0.0) > 0.3
-    grown = sitk.BinaryDilate(inside, [max(1, round(AIR_MM / size)) for size in small.GetSpacing()])
-    air = from_itk(sitk.Resample(grown, original, sitk.Transform(), sitk.sitkNearestNeighbor)).data == 0
-    heights = np.flatnonzero(brain.any(axis=(0, 1)))
-    air[:, :, : int(heights.mean())] = False
-    return np.asarray(air)
+    steps = np.maximum(1, np.rint(AIR_GRID_MM / image.spacing_mm)).astype(int)
+    small = brain[tuple(slice(step // 2, None, step) for step in steps)]
+    far = ndimage.distance_transform_edt(~small, sampling=image.spacing_mm * steps) > AIR_MM
+    nearest = [
+        np.minimum(np.arange(size) // step, coarse - 1)
+        for size, step, coarse in zip(brain.shape, steps, small.shape, strict=True)
+    ]
+    air: Mask = far[np.ix_(*nearest)]
+    air[:, :, : int(np.flatnonzero(brain.any(axis=(0, 1))).mean())] = False
+    return air

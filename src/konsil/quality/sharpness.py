@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from konsil.quality.regions import box_of
+
 Floats = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
@@ -78,13 +80,3 @@ def fwhm(data: Floats, mask: Mask) -> tuple[float, float, float] | None:
             return None
         widths.append(FWHM_OVER_SIGMA * float(np.sqrt(-1 / (4 * np.log(alike)))))
     return widths[0], widths[1], widths[2]
-
-
-def box_of(mask: Mask) -> tuple[slice, ...]:
-    """The smallest box of voxels that holds a mask which is not empty."""
-    edges = []
-    for axis in range(3):
-        others = tuple(other for other in range(3) if other != axis)
-        used = np.flatnonzero(mask.any(axis=others))
-        edges.append(slice(int(used[0]), int(used[-1]) + 1))
-    return tuple(edges)
