@@ -32,6 +32,8 @@ from konsil.types import Json
 
 log = logging.getLogger(__name__)
 RETRIES = 2
+CHUNK_BYTES = 1 << 14
+"""Of a stream that breaks off, so much is lost of what had come."""
 BUSY = (429, 502, 503, 504)
 """What a server answers when it could at another time."""
 AS_STORED = (("application/dicom", "*"),)
@@ -78,7 +80,11 @@ class Server:
         if is_open_to_all(access):
             log.warning("the DICOMweb server is reached without encryption: images can be read on the way")
         self._client = DICOMwebClient(
-            check_url(access.url), session=session(access), timeout=access.timeout_s, permissive_uid=True
+            check_url(access.url),
+            session=session(access),
+            timeout=access.timeout_s,
+            permissive_uid=True,
+            chunk_size=CHUNK_BYTES,
         )
         self._client.set_http_retry_params(retry=False)  # the session does it, and waits less
         self._as_stored = True
@@ -258,5 +264,5 @@ def of_status(status: int) -> KonsilError:
 
 def silence() -> None:
     """Keep the libraries from logging addresses and UIDs."""
-    for name in ("dicomweb_client", "urllib3", "requests", "pydicom"):
+    for name in ("dicomweb_client", "retrying", "urllib3", "requests", "pydicom"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
