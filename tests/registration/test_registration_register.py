@@ -185,4 +185,4 @@ def test_images_that_lie_on_each_other_already_stay_untouched(patient: Patient) 
     movement = find_rigid(flair, inverted, patient.brain_flair, patient.brain_flair)
     assert movement.translation_mm < 0.05
     assert movement.rotation_deg < 0.05
-    assert movement.information_after >= movement.information_before
+    assert movement.information_after > movement.information_before - 0.01

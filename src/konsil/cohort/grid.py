@@ -61,3 +61,11 @@ def ras_matrix(transform: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
     matrix[:3, :3] = LPS_FROM_RAS @ np.array(columns).T @ LPS_FROM_RAS
     matrix[:3, 3] = LPS_FROM_RAS @ corner
     return matrix
+
+
+def rigid_transform(matrix: np.ndarray[Any, np.dtype[np.float64]]) -> Any:
+    """A rigid 4 x 4 matrix from RAS to RAS mm as ITK's Euler transform (LPS points to LPS points)."""
+    transform = sitk.Euler3DTransform()
+    transform.SetMatrix((LPS_FROM_RAS @ matrix[:3, :3] @ LPS_FROM_RAS).ravel().tolist())
+    transform.SetTranslation((LPS_FROM_RAS @ matrix[:3, 3]).tolist())
+    return transform

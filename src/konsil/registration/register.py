@@ -16,12 +16,13 @@ import SimpleITK as sitk
 
 from konsil.cohort.batch import each_case
 from konsil.cohort.cases import Case
-from konsil.cohort.derivative import fingerprint, is_current, stamp
+from konsil.cohort.derivative import fingerprint, is_current, sidecar, stamp
 from konsil.cohort.folder import SUFFIXES, CohortFolder
-from konsil.cohort.grid import as_itk, from_itk
+from konsil.cohort.grid import as_itk, from_itk, rigid_transform
 from konsil.cohort.volume import Volume, read_volume, write_volume
 from konsil.errors import BadInput, Missing
-from konsil.files import replacing
+from konsil.files import read_json, replacing
+from konsil.registration.motion import Matrix
 from konsil.registration.rigid import Movement, find_rigid
 from konsil.types import Json, Outcome
 
@@ -55,15 +56,16 @@ def register_case(cohort: CohortFolder, case: Case) -> None:
         suffix: read_volume(cohort.brain_mask(case, suffix), f"the brain mask of {suffix}").data > 0
         for suffix in SUFFIXES
     }
-    movement = find_rigid(flair, t1w, brains["FLAIR"], brains["T1w"])
-    laid = resample(Volume(brains["T1w"], t1w.affine), flair, movement.transform, sitk.sitkNearestNeighbor)
+    movement = find_rigid(flair, t1w, brains["FLAIR"], brains["T1w"], start=by_atlas(cohort, case))
+    transform = rigid_transform(movement.matrix)
+    laid = resample(Volume(brains["T1w"], t1w.affine), flair, transform, sitk.sitkNearestNeighbor)
     facts = describe(movement, overlap(brains["FLAIR"], laid.data > 0))
     believe(facts)
     with replacing(cohort.transform(case)) as part:
-        sitk.WriteTransform(movement.transform, str(part))
+        sitk.WriteTransform(transform, str(part))
     stamp(cohort.transform(case), STEP, sources, inputs, facts)
     raw = read_volume(cohort.raw(case, "T1w"), "the raw T1w")
-    registered = onto(raw, flair, movement.transform)
+    registered = onto(raw, flair, transform)
     margin = grown(Volume(brains["FLAIR"], flair.affine))
     write_volume(cohort.registered(case), registered)
     for suffix, image in (("T1w", registered), ("FLAIR", flair)):
@@ -87,6 +89,26 @@ def sources_of(cohort: CohortFolder, case: Case) -> dict[str, Any]:
         "mask_T1w": cohort.brain_mask(case, "T1w"),
         "mask_FLAIR": cohort.brain_mask(case, "FLAIR"),
     }
+
+
+def by_atlas(cohort: CohortFolder, case: Case) -> Matrix | None:
+    """The movement (FLAIR to T1w, RAS mm) that lays the atlas of one mask on that of the other; None if unknown.
+
+    Both placements have 12 degrees of freedom; the nearest rotation is taken (Schonemann 1966, by SVD), about the
+    middle of the atlas.
+    """
+    notes = [sidecar(cohort.brain_mask(case, suffix)) for suffix in SUFFIXES]
+    placed = [read_json(path).get("AtlasToImageRas") for path in notes if path.is_file()]
+    if len(placed) < len(SUFFIXES) or not all(placed):
+        return None
+    on_t1w, on_flair = (np.array(matrix, dtype=np.float64) for matrix in placed)
+    both = on_t1w @ np.linalg.inv(on_flair)
+    left, _, right = np.linalg.svd(both[:3, :3])
+    start = np.eye(4)
+    start[:3, :3] = left @ np.diag([1, 1, np.linalg.det(left @ right)]) @ right
+    middle = on_flair[:3, 3]
+    start[:3, 3] = on_t1w[:3, 3] - start[:3, :3] @ middle
+    return start
 
 
 def resample(volume: Volume, grid: Volume, transform: Any, interpolator: int) -> Volume:
@@ -125,6 +147,8 @@ def describe(movement: Movement, dice: float) -> Json:
         "mutual_information_before_nats": round(movement.information_before, 4),
         "mutual_information_after_nats": round(movement.information_after, 4),
         "brain_overlap_dice": round(dice, 4),
+        "same_person_score": round(movement.agreement.same_person_score, 4),
+        "residual_mm": round(movement.agreement.residual_mm, 3),
     }
 
 

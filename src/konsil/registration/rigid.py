@@ -1,11 +1,14 @@
 """Rigid registration: the one movement (three angles, three shifts) that lays a moving image on a fixed one.
 
-Mattes mutual information (Mattes et al., IEEE TMI 2003) tells how well one image predicts the other without asking that
-their contrasts agree; its unit is nats, more is better (ITK minimises the negative). Two levels, 4 mm then 2 mm, from
-the better of two starts: where the scanner says the head lay, and with the centres of the two brains on each other. A
-start that explains more than what was found from it is kept: images that the scanner's software laid on one grid agree
-best untouched.
-The result depends on nothing but its input: samples are drawn from a fixed seed and summed by one thread.
+1. Starts: where the scanner says the head lay; the centres of the two brains on each other; and, if both masks know
+   where the atlas lies, the movement that brings atlas to atlas (this one survives any turn of the head). From each,
+   mutual information is climbed at 4 mm; the best goes on.
+2. Mutual information at 2 mm (`konsil.registration.information`).
+3. Correlation of small patches at full resolution (`konsil.registration.patches`): not pulled by the coil's field.
+
+The coarser image is always the one whose points are taken, so that thick slices are compared as the scanner saw them;
+the movement is turned around at the end if need be. The result depends on nothing but its input: points come from a
+fixed seed, and nothing runs in parallel.
 """
 
 from __future__ import annotations
@@ -15,131 +18,109 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 
-from konsil.cohort.grid import LPS_FROM_RAS, as_itk, coarsened
 from konsil.cohort.volume import Volume
 from konsil.errors import BadInput
+from konsil.registration.agreement import Agreement, agree
+from konsil.registration.information import information
+from konsil.registration.motion import Matrix, climb, inverse_of
+from konsil.registration.patches import patches
+from konsil.registration.pyramid import binned, cropped
 
-SEED = 7
-BINS = 32
-LEVELS = ((4.0, 0.30, 2.0), (2.0, 0.10, 0.5))  # grid in mm, share of the voxels in the mask, first step in mm
-ITERATIONS = 40
-MARGIN_MM = 8.0  # the skull's inner edge helps; the neck and the jaw move on their own
+COARSE_MM, MIDDLE_MM = 4.0, 2.0
+PATCHES = 1500
+CROP_MARGIN_MM = 16.0  # of the moving image around its brain at full resolution
+COARSER = 1.2  # the moving image is the coarser one if its voxels are this many times as large
 
 
 @dataclass(frozen=True)
 class Movement:
-    """A rigid movement and how much it explains.
+    """A rigid movement and how well it explains the images.
 
-    `transform` maps fixed to moving points in LPS mm (as ITK's resampling wants it); information in nats.
+    `matrix` (4 x 4) maps fixed to moving points, RAS mm. `translation_mm` is how far the centre of the fixed brain
+    moves. Information in nats, at 2 mm, where the scanner laid the images (before) and after.
     """
 
-    transform: Any
+    matrix: Matrix
     rotation_deg: float
     translation_mm: float
     information_before: float
     information_after: float
-
-
-def find_rigid(
-    fixed: Volume, moving: Volume, fixed_brain: npt.NDArray[Any], moving_brain: npt.NDArray[Any]
-) -> Movement:
-    """The movement from `fixed` points to `moving` points; masks are boolean (X, Y, Z) on their own image's grid.
-
-    `translation_mm` is how far the centre of the fixed brain moves. Raises `BadInput` if there is nothing to compare.
-    """
-    centre = centre_of(fixed, fixed_brain)
-    shift = centre_of(moving, moving_brain) - centre
-    starts = [movement_about(centre, np.zeros(3)), movement_about(centre, shift)]
-    mask = dilated(Volume(fixed_brain, fixed.affine))
-    levels = pyramid(as_itk(fixed), as_itk(moving), mask)
-    try:
-        start = max(starts, key=levels[0].information)
-        refined = sitk.Euler3DTransform(start)
-        for level in levels:
-            level.refine(refined)
-        before = levels[0].information(starts[0])
-        transform = max(refined, *starts, key=levels[0].information)
-        after = levels[0].information(transform)
-    except RuntimeError as error:
-        raise BadInput(
-            "the T1w and the FLAIR cannot be registered",
-            expected="two images of the same head that overlap",
-            hint="Look whether both series belong to the same patient and session",
-        ) from error
-    moved = np.array(transform.TransformPoint(centre.tolist())) - centre
-    return Movement(transform, angle_deg(transform), float(np.linalg.norm(moved)), before, after)
-
-
-def centre_of(volume: Volume, mask: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Centre of mass of a mask, LPS mm."""
-    indices = np.argwhere(mask)
-    if len(indices) == 0:
-        raise BadInput("a brain mask is empty", expected="a mask from: konsil mask COHORT")
-    point: npt.NDArray[np.float64] = LPS_FROM_RAS @ (volume.affine[:3, :3] @ indices.mean(0) + volume.affine[:3, 3])
-    return point
-
-
-def movement_about(centre: npt.NDArray[np.float64], shift: npt.NDArray[np.float64]) -> Any:
-    """A rigid transform that turns about `centre` and, for a start, only shifts."""
-    transform = sitk.Euler3DTransform()
-    transform.SetCenter(centre.tolist())
-    transform.SetTranslation(shift.tolist())
-    return transform
-
-
-def dilated(mask: Volume) -> Any:
-    """A mask grown by MARGIN_MM, as ITK image of bytes."""
-    image = sitk.Cast(as_itk(mask), sitk.sitkUInt8)
-    radius = [max(1, round(MARGIN_MM / size)) for size in mask.spacing_mm]
-    return sitk.BinaryDilate(image, radius)
+    agreement: Agreement
 
 
 @dataclass(frozen=True)
-class Level:
-    """One level of the pyramid: both images on its grid, and how finely they are compared there."""
+class Side:
+    """One image with its brain: full resolution near the brain, 2 mm, 4 mm, and the brain with a rim at 4 mm."""
 
-    fixed: Any
-    moving: Any
-    mask: Any
-    share: float
-    step_mm: float
-
-    def method(self, start: Any) -> Any:
-        """Mattes mutual information over a seeded sample of the masked voxels, in one thread, beginning at `start`."""
-        registration = sitk.ImageRegistrationMethod()
-        registration.SetMetricAsMattesMutualInformation(BINS)
-        registration.SetMetricFixedMask(self.mask)
-        registration.SetMetricSamplingStrategy(registration.RANDOM)
-        registration.SetMetricSamplingPercentage(self.share, SEED)
-        registration.SetInterpolator(sitk.sitkLinear)
-        registration.SetNumberOfThreads(1)
-        registration.SetInitialTransform(start, True)
-        return registration
-
-    def information(self, transform: Any) -> float:
-        """Mutual information in nats at `transform`."""
-        method = self.method(sitk.Euler3DTransform(transform))
-        return -float(method.MetricEvaluate(self.fixed, self.moving))
-
-    def refine(self, transform: Any) -> None:
-        """Improve `transform` in place."""
-        method = self.method(transform)
-        method.SetOptimizerAsRegularStepGradientDescent(self.step_mm, 0.005, ITERATIONS, 0.6, 1e-6)
-        method.SetOptimizerScalesFromPhysicalShift()
-        method.Execute(self.fixed, self.moving)
+    full: Volume
+    middle: Volume
+    coarse: Volume
+    cells: Volume
+    centre: npt.NDArray[np.float64]  # of the brain, RAS mm
 
 
-def pyramid(fixed: Any, moving: Any, mask: Any) -> list[Level]:
-    """The levels of LEVELS, coarse to fine; ITK images."""
-    return [
-        Level(coarsened(fixed, grid_mm), coarsened(moving, grid_mm), mask, share, step_mm)
-        for grid_mm, share, step_mm in LEVELS
-    ]
+def find_rigid(
+    fixed: Volume,
+    moving: Volume,
+    fixed_brain: npt.NDArray[Any],
+    moving_brain: npt.NDArray[Any],
+    *,
+    start: Matrix | None = None,
+) -> Movement:
+    """The movement from `fixed` points to `moving` points; masks are boolean (X, Y, Z) on their own image's grid.
+
+    `start` (4 x 4, fixed to moving RAS mm) is one more first guess. Raises `BadInput` if there is nothing to compare.
+    """
+    sides = side_of(fixed, fixed_brain), side_of(moving, moving_brain)
+    turned_round = moving.voxel_ml > COARSER * fixed.voxel_ml
+    a, b = sides[::-1] if turned_round else sides
+    guess = inverse_of(start) if turned_round and start is not None else start
+    matrix = refine(a, b, best_start(a, b, guess))
+    middle = information(a.middle, b.middle, a.cells, b.cells, per_cell=2)
+    before, after = middle.evaluate(np.eye(4))[0], middle.evaluate(matrix)[0]
+    agreement = agree(a.middle, b.middle, a.cells, matrix)
+    found = inverse_of(matrix) if turned_round else matrix
+    centre = sides[0].centre
+    moved = float(np.linalg.norm(found[:3, :3] @ centre + found[:3, 3] - centre))
+    return Movement(found, angle_deg(found), moved, before, after, agreement)
 
 
-def angle_deg(transform: Any) -> float:
-    """The one angle by which a rigid transform turns, in degrees."""
-    matrix = np.array(transform.GetMatrix()).reshape(3, 3)
-    return float(np.degrees(np.arccos(np.clip((np.trace(matrix) - 1) / 2, -1, 1))))
+def side_of(image: Volume, brain: npt.NDArray[Any]) -> Side:
+    """Everything the search needs of one image."""
+    from scipy import ndimage
+
+    if not brain.any():
+        raise BadInput("a brain mask is empty", expected="a mask from: konsil mask COHORT")
+    middle = binned(image, MIDDLE_MM)
+    inside = binned(binned(Volume(brain.astype(np.uint8), image.affine), MIDDLE_MM), COARSE_MM)
+    solid = inside.data > 0.5
+    if not solid.any():
+        raise BadInput("a brain mask is almost empty", expected="a mask from: konsil mask COHORT")
+    cells = Volume(ndimage.binary_dilation(solid), inside.affine)
+    centre = inside.affine[:3, :3] @ np.argwhere(solid).mean(0) + inside.affine[:3, 3]
+    full = cropped(image, inside, CROP_MARGIN_MM)
+    return Side(full, middle, binned(middle, COARSE_MM), cells, centre)
+
+
+def best_start(fixed: Side, moving: Side, guess: Matrix | None) -> Matrix:
+    """The best of the starts after a climb at 4 mm."""
+    by_centres = np.eye(4)
+    by_centres[:3, 3] = moving.centre - fixed.centre
+    starts = [np.eye(4), by_centres, *([guess] if guess is not None else [])]
+    coarse = information(fixed.coarse, moving.coarse, fixed.cells, moving.cells, per_cell=1)
+    climbs = [climb(coarse, start, fixed.centre) for start in starts]
+    return max(climbs, key=lambda pair: pair[1])[0]
+
+
+def refine(fixed: Side, moving: Side, start: Matrix) -> Matrix:
+    """From a start that is right within some millimetres to the answer."""
+    middle = information(fixed.middle, moving.middle, fixed.cells, moving.cells, per_cell=2)
+    near, _ = climb(middle, start, fixed.centre)
+    fine = patches(fixed.full, moving.full, fixed.cells, PATCHES)
+    return climb(fine, near, fixed.centre)[0]
+
+
+def angle_deg(matrix: Matrix) -> float:
+    """The one angle by which a rigid movement turns, in degrees."""
+    return float(np.degrees(np.arccos(np.clip((np.trace(matrix[:3, :3]) - 1) / 2, -1, 1))))
