@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two small cores: more threads only get in each other's way
 
+READABLE = re.compile(rb"[\x20-\x7e]{5,}")
+"""Text among bytes: five letters and more."""
 BESIDE_THE_CHECKOUT = Path(__file__).parents[2] / "shared" / "data"
 
 
@@ -56,24 +58,32 @@ def planted_in() -> Callable[[Iterable[Path], Iterable[str]], dict[str, list[str
 
 def search(files: Iterable[Path], words: Iterable[str]) -> dict[str, list[str]]:
     """Look for every word in every byte of the files, in capitals or not."""
-    forms = {word: spellings(word) for word in words}
+    patterns = {word: spelled(word) for word in words}
     found = {}
     for path in files:
         content = unpacked(path).lower()
-        hits = sorted(word for word, written in forms.items() if any(form in content for form in written))
+        text = b"\n".join(READABLE.findall(content) + READABLE.findall(content.replace(b"\0", b"")))
+        hits = [word for word, pattern in patterns.items() if pattern.search(text if word.isascii() else content)]
         if hits:
-            found[path.name] = hits
+            found[path.name] = sorted(hits)
     return found
 
 
-def spellings(word: str) -> set[bytes]:
-    """The bytes that a word can be, in lower case; a day (YYYYMMDD) also with hyphens, points and slashes."""
-    texts = {word, json.dumps(word)[1:-1], html.escape(word), quote(word)}
-    if re.fullmatch(r"(19|20)\d{6}", word):
+def spelled(word: str) -> re.Pattern[bytes]:
+    """What a word looks like in bytes, in lower case.
+
+    A number must not be a part of a longer one, or any measured value might hold it by chance. A day (YYYYMMDD) is
+    also found with a time behind it, and with hyphens, points and slashes.
+    """
+    if word.isdecimal():
+        forms = {rf"(?<![\d.]){word}(?=\d{{6}}(?!\d)|(?!\d))"}
         year, month, day = word[:4], word[4:6], word[6:]
-        texts |= {f"{year}-{month}-{day}", f"{year}/{month}/{day}", f"{day}.{month}.{year}", f"{day}/{month}/{year}"}
-    coded = {text.lower().encode(alphabet) for text in texts for alphabet in ("utf-8", "utf-16-le", "utf-16-be")}
-    return coded | {text.encode("latin-1", "ignore").lower() for text in texts if text.isascii() or len(text) > 3}
+        forms |= {f"{year}-{month}-{day}", f"{year}/{month}/{day}", rf"{day}\.{month}\.{year}", f"{day}/{month}/{year}"}
+        return re.compile("|".join(sorted(forms)).encode())
+    texts = {text.lower() for text in (word, json.dumps(word)[1:-1], html.escape(word), quote(word))}
+    alphabets = ("utf-8",) if word.isascii() else ("utf-8", "utf-16-le", "utf-16-be", "latin-1")
+    coded = {text.encode(alphabet, "ignore") for text in texts for alphabet in alphabets}
+    return re.compile(b"|".join(map(re.escape, sorted(coded))))
 
 
 def unpacked(path: Path) -> bytes:
