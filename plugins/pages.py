@@ -10,14 +10,20 @@ import re
 from html import escape
 from pathlib import Path
 
+from konsil.cohort.folder import SiteFolder
 from konsil.errors import KonsilError
 from konsil.files import read_json
+from konsil.quality.review import read_reviews
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}")
 STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;margin:2rem;max-width:60rem;color:#1b2a2a;background:#fff}"
-    "a{color:#0b6b60}li{margin:.4rem 0}small{color:#5a6b6b}"
-    "@media(prefers-color-scheme:dark){body{color:#dfe9e7;background:#14201f}a{color:#6fd3c4}small{color:#9bb0ad}}"
+    ":root{color-scheme:light dark;--text:#1a2226;--ground:#fbfbfa;--line:#cfd6d8;--quiet:#566268;--link:#0b5f8a}"
+    "@media(prefers-color-scheme:dark)"
+    "{:root{--text:#dfe4e6;--ground:#121416;--line:#2e3438;--quiet:#9aa5aa;--link:#7cc7e8}}"
+    "body{font:15px/1.5 system-ui,'Segoe UI','DejaVu Sans',sans-serif;margin:0 auto;padding:24px 28px;max-width:1180px;"
+    "color:var(--text);background:var(--ground)}h1{font-size:24px;margin:0 0 12px}a{color:var(--link);font-weight:600}"
+    "table{border-collapse:collapse;width:100%}td{padding:10px 16px 10px 0;border-bottom:1px solid var(--line)}"
+    "td:last-child,p,footer{color:var(--quiet)}footer{margin-top:32px;font-size:13px}"
 )
 
 
@@ -49,9 +55,21 @@ def quality_index(home: Path) -> str:
     rows = []
     for path in found:
         name = path.parents[3].name
-        state = "frozen" if (path.parents[3] / "cohort.json").exists() else "not signed yet"
-        rows.append((f"quality/{name}/cohort.html", name, state))
+        rows.append((f"quality/{name}/cohort.html", name, state_of(home, path.parents[3])))
     return listing("Quality", rows, "No cohort has a report yet. Trigger the DAG “Prepare cohort”.")
+
+
+def state_of(home: Path, cohort: Path) -> str:
+    """`12 cases, 3 decided on; not signed yet`."""
+    number = sum(1 for _ in (cohort / "derivatives/konsil/reports").glob("sub-*.html"))
+    cases = f"{number} case{'' if number == 1 else 's'}"
+    if (cohort / "cohort.json").exists():
+        return f"{cases}; signed and frozen"
+    try:
+        decided = len(read_reviews(SiteFolder(home).cohort(cohort.name)))
+    except KonsilError:
+        return f"{cases}; its decisions cannot be read"
+    return f"{cases}, {decided} decided on; not signed yet"
 
 
 def federation_index(home: Path) -> str:
@@ -80,14 +98,14 @@ def standing(folder: Path) -> str:
 def listing(title: str, rows: list[tuple[str, str, str]], empty: str) -> str:
     """A small page with one line per (address, name, remark); no address, no link."""
     lines = [
-        f'<li><a href="{escape(href)}">{escape(name)}</a> <small>{escape(remark)}</small></li>'
+        f'<tr><td><a href="{escape(href)}">{escape(name)}</a></td><td>{escape(remark)}</td></tr>'
         if href
-        else f"<li>{escape(name)} <small>{escape(remark)}</small></li>"
+        else f"<tr><td>{escape(name)}</td><td>{escape(remark)}</td></tr>"
         for href, name, remark in rows
     ]
-    body = f"<ul>{''.join(lines)}</ul>" if lines else f"<p>{escape(empty)}</p>"
+    body = f"<table>{''.join(lines)}</table>" if lines else f"<p>{escape(empty)}</p>"
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{STYLE}</style></head><body><h1>{escape(title)}</h1>{body}"
-        "<p><small>Research use only, not a medical device.</small></p></body></html>"
+        "<footer>Research use only, not a medical device.</footer></body></html>"
     )
