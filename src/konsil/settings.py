@@ -1,16 +1,19 @@
 """The settings of one site or centre, read once at the door and passed down.
 
 Variables begin with `KONSIL_`. Nothing in the library reads the environment: commands, operators and plugins call
-`Settings()` and hand on what they got.
+`Settings()` and hand on what they got. A value that is not usable is a `BadSetting` that names the variable and not the
+value.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from konsil.errors import BadSetting
 
 
 class Settings(BaseSettings):
@@ -60,6 +63,14 @@ class Settings(BaseSettings):
     dicomweb_timeout_s: float = Field(
         default=60.0, gt=0, le=3600, description="How long a silent DICOMweb server is waited for."
     )
+
+    def __init__(self, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            wrong = error.errors(include_input=False, include_url=False)[0]
+            name = "".join(str(part) for part in wrong["loc"][:1]).upper()
+            raise BadSetting(f"the setting KONSIL_{name} is not usable", got=wrong["msg"]) from None
 
     @field_validator("reviewers", "receive_peers", mode="before")
     @classmethod

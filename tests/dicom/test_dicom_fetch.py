@@ -5,16 +5,28 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import os
+import resource
+import signal
+import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pydicom
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from pydicom.dataset import Dataset
 from typer.testing import CliRunner
 
@@ -48,6 +60,7 @@ class Pacs:
     secret: str = ""
     asked: list[str] = field(default_factory=list)
     url: str = ""
+    server: ThreadingHTTPServer | None = None
 
     def faulty(self, kind: str, path: str) -> bool:
         """Whether this fault is switched on for the path; a fault `once:…` vanishes when it has struck."""
@@ -165,6 +178,7 @@ def pacs() -> Iterator[Pacs]:
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
+    made.server = server
     made.url = f"http://127.0.0.1:{server.server_port}/dw"
     yield made
     server.shutdown()
@@ -370,6 +384,77 @@ def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pacs: Pacs, caplog: pyt
         return result.exit_code, result.output + caplog.text
 
     return run
+
+
+DYING = """
+import os, signal, sys
+calls, last, sync = 0, int(sys.argv.pop(1)), os.fsync
+def fsync(handle):
+    global calls
+    calls += 1
+    if calls == last:
+        os.kill(os.getpid(), signal.SIGKILL)
+    sync(handle)
+os.fsync = fsync
+from konsil.cli.app import main
+main()
+"""
+
+
+def test_killed_and_on_a_full_disk_it_continues_where_it_was(pacs: Pacs, fill: Writer, tmp_path: Path) -> None:
+    def run(*words: str, quota: int | None = None) -> subprocess.CompletedProcess[str]:
+        def limit() -> None:
+            if quota is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (quota, quota))
+
+        return subprocess.run(
+            [sys.executable, *words, "fetch", "--from", "2000-01-01"], capture_output=True, text=True, check=False,
+            env=os.environ | {"KONSIL_HOME": str(tmp_path / "home"), "KONSIL_DICOMWEB_URL": pacs.url}, preexec_fn=limit,
+        )  # fmt: skip
+
+    fill("1.2.3", skip=14)
+    inbox = tmp_path / "home" / "inbox"
+    assert run("-c", DYING, str(1 + 3 * 5 + 1)).returncode == -signal.SIGKILL
+    assert len(list(inbox.rglob(".part-*"))) == 1
+    full = run("-m", "konsil.cli", quota=512)
+    assert (full.returncode, "the disk is full" in full.stderr, "Traceback" in full.stderr) == (1, True, False)
+    assert len(kept(inbox)) == 5
+    assert run("-m", "konsil.cli").returncode == 0
+    assert len(kept(inbox)) == 8
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate for 127.0.0.1 that nobody else has signed, with its key, in one PEM file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "PACS")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 7, now - timedelta(days=1), now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    content = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+    (tmp_path / "pacs.pem").write_bytes(content + made.public_bytes(serialization.Encoding.PEM))
+    return tmp_path / "pacs.pem"
+
+
+def test_a_certificate_is_checked_against_the_authority_that_was_given(
+    pacs: Pacs, fill: Writer, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill("1.2.3", skip=17)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    pacs.server.socket = context.wrap_socket(pacs.server.socket, server_side=True)
+    pacs.url = pacs.url.replace("http:", "https:")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))  # only the settings count
+    with pytest.raises(Denied, match="certificate is not trusted"):
+        connect(pacs).studies({})
+    assert len(connect(pacs, ca_file=certificate).studies({})) == 1
+    with pytest.raises(Missing):
+        connect(pacs, ca_file=certificate.with_name("gone"))
 
 
 def write(path: Path, *lines: str) -> Path:
