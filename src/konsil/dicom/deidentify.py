@@ -97,9 +97,8 @@ def check_unchanged(inbox: Path, role: str, entry: Json) -> None:
 def copy_file(inbox: Path, name: str, target: Path, role: str, case: Case, pseudonyms: Pseudonyms) -> None:
     """Rebuild one file; raises `BadInput` by the role of the series, never by the name of the file."""
     try:
-        with open_member(inbox, name) as stream:
+        with open_member(inbox, name) as stream, discreet():
             copy = rebuild(parse(stream, read_for_a_copy(), pixels=True), role, case, pseudonyms)
-        with discreet():
             copy.save_as(target, enforce_file_format=True)
     except (*BROKEN, InvalidDicomError) as error:
         if is_full(error):
