@@ -22,6 +22,8 @@ SAME_GRID_MM = 0.1  # grids whose corners lie closer are the same; headers round
 LESION_NAMES = ("lesion_grid_offset_mm", "lesion_outside_percent", "lesion_ml", "lesion_count")
 # Key of a measure -> name of the fact that `konsil register` wrote beside the registered T1w.
 REGISTRATION = {
+    "same_person_score": "same_person_score",
+    "registration_residual_mm": "residual_mm",
     "brain_overlap_dice": "brain_overlap_dice",
     "mutual_information": "mutual_information_after_nats",
     "head_rotation_deg": "rotation_deg",

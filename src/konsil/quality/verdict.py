@@ -18,7 +18,7 @@ from konsil.cohort.cases import Case
 from konsil.cohort.derivative import fingerprint, is_current, sidecar
 from konsil.cohort.folder import SUFFIXES, CohortFolder
 from konsil.errors import Missing
-from konsil.files import write_json
+from konsil.files import read_json, write_json
 from konsil.provenance import generated_by, versions
 from konsil.quality.limits import Bounds, Limits, MeasureKind, load_limits, measure_kinds
 from konsil.quality.measure import measure_case
@@ -26,6 +26,7 @@ from konsil.quality.measured import Measured
 from konsil.types import Json, Outcome
 
 STEP = "qc"
+FORMAT = "konsil-qc/1"
 
 Verdict = Literal["pass", "warn", "fail"]
 
@@ -44,12 +45,15 @@ def judge(
 def judge_case(cohort: CohortFolder, case: Case, *, limits: Limits) -> None:
     """Measure one case and write its verdict. Raises `Missing` if the masks are not there."""
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
-    inputs = fingerprint(sources_of(cohort, case), limits.model_dump(mode="json"))
+    warnings = warnings_of(cohort, case)
+    inputs = fingerprint(sources_of(cohort, case), limits.model_dump(mode="json")) | {"warnings": warnings}
     if is_current(cohort.qc(case), inputs):
         return
     content = conclude(measure_case(cohort, case, limits.voxel_mm), limits)
     content |= {
+        "format": FORMAT,
         "case": str(case),
+        "warnings": warnings,
         "Inputs": inputs,
         "GeneratedBy": [generated_by(STEP)],
         "Software": versions(),
@@ -72,6 +76,18 @@ def sources_of(cohort: CohortFolder, case: Case) -> dict[str, Path]:
             raise Missing(f"{path.name} is not there", hint="Run first: konsil orient COHORT, konsil mask COHORT")
     added = {"registration": sidecar(cohort.registered(case)), "lesions": cohort.lesions(case)}
     return sources | {role: path for role, path in added.items() if path.is_file()}
+
+
+def warnings_of(cohort: CohortFolder, case: Case) -> list[str]:
+    """What the steps before had to say about a case that they let through: how series were chosen and converted."""
+    scan = cohort.work / "scan.json"
+    chosen = read_json(scan).get("cases", {}).get(str(case), {}) if scan.is_file() else {}
+    sentences = list(chosen.get("warnings", []))
+    for suffix in SUFFIXES:
+        notes = sidecar(cohort.raw(case, suffix))
+        if cohort.raw(case, suffix).is_file() and notes.is_file():
+            sentences += [f"{suffix}: {sentence}" for sentence in read_json(notes).get("Warnings", [])]
+    return sentences
 
 
 def conclude(found: Mapping[str, Measured], limits: Limits) -> Json:
