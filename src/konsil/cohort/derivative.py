@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from konsil.cohort.bids_sidecar import derived_facts, uri
 from konsil.errors import KonsilError
 from konsil.files import read_json, sha256_of, write_json
 from konsil.provenance import generated_by, versions
@@ -40,9 +41,10 @@ def stamp(path: Path, step: str, sources: Mapping[str, Path], inputs: Json, fact
     """Write the sidecar of `path`: after this the file counts as done."""
     content = {
         "GeneratedBy": [generated_by(step)],
-        "Sources": [source.name for source in sources.values()],
+        "Sources": [uri(source) for source in sources.values()],
         "Inputs": inputs,
         "Software": versions(),
+        **derived_facts(path),
         **(facts or {}),
     }
     write_json(sidecar(path), content)

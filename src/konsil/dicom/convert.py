@@ -19,6 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from konsil.cohort import bids
+from konsil.cohort.bids_sidecar import derived_facts, uri
 from konsil.cohort.cases import Case
 from konsil.cohort.folder import CohortFolder, SiteFolder
 from konsil.dicom.contrast import FLAIR, SEG, T1W
@@ -190,7 +191,12 @@ def place_lesions(folder: CohortFolder, case: Case, drawing: Path, source_sha256
     write_mask(mask, grid[1], folder.lesions(case))
     finish(
         folder.lesions(case),
-        {"Type": "Lesion", "Manual": True, "SpatialReference": "the FLAIR in closest canonical orientation"},
+        {
+            **derived_facts(folder.lesions(case)),
+            "Type": "Lesion",
+            "Manual": True,
+            "Sources": [uri(folder.raw(case, FLAIR))],
+        },
         {"SourceSha256": source_sha256, "Drawing": drawing.name},
         "lesion mask carried over to the oriented FLAIR grid",
     )
