@@ -8,6 +8,7 @@ orientations, so the rule is checked before it and its result is compared with i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +39,12 @@ class Limits:
 HEAD = Limits()
 SMALLEST_PIXEL_MM, LARGEST_PIXEL_MM = 0.05, 20.0
 """No pixel of a head is finer or coarser; beyond that a header speaks of other units, or of nothing."""
+FURTHEST_MM = 1e4
+"""From the middle of the magnet; beyond, numbers lose the precision that a grid needs."""
+LARGEST_SIDE = 1 << 13
+"""Rows, columns or frames of one image. A header may announce 2 147 483 647 frames in ten bytes."""
+LARGEST_VOXELS = 1 << 29
+"""A head at 0.5 mm has a fifth of that; the converter holds them all in memory."""
 
 
 class Repeated(BadInput):
@@ -117,7 +124,8 @@ def frame_of(sources: Sequence[Dataset], header: Dataset) -> Frame:
     position, orientation, spacing = (
         find(name) for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
     )
-    if (len(position), len(orientation), len(spacing)) != (3, 6, 2) or not np.isfinite(position + orientation).all():
+    places = (len(position), len(orientation), len(spacing)) == (3, 6, 2)
+    if not places or not np.abs(position).max() <= FURTHEST_MM or not np.abs(orientation).max() <= 1.01:
         raise BadInput("an image has a broken place in space", expected="3 coordinates, 6 cosines and 2 spacings")
     if not all(SMALLEST_PIXEL_MM <= value <= LARGEST_PIXEL_MM for value in spacing):
         raise BadInput(
@@ -126,20 +134,23 @@ def frame_of(sources: Sequence[Dataset], header: Dataset) -> Frame:
             got=f"{spacing[0]:g} x {spacing[1]:g} mm",
             hint="Export the original images",
         )
-    return Frame(
-        np.array(position), np.array(orientation), (spacing[0], spacing[1]), (int(header.Rows), int(header.Columns))
-    )
+    size = (int(header.get("Rows") or 0), int(header.get("Columns") or 0))
+    if not all(1 <= side <= LARGEST_SIDE for side in size):
+        raise BadInput("an image has no plausible size", expected=f"1 to {LARGEST_SIDE} rows and columns")
+    return Frame(np.array(position), np.array(orientation), (spacing[0], spacing[1]), size)
 
 
 def stacked(header: Dataset) -> list[Frame]:
     """Frames of a multi-frame image with one position only: a stack along the normal, SpacingBetweenSlices apart."""
     first = frame_of([header], header)
-    step = header.get("SpacingBetweenSlices") or header.get("SliceThickness")
-    if not step:
+    step, count = header.get("SpacingBetweenSlices") or header.get("SliceThickness"), int(header.NumberOfFrames)
+    if not step or not abs(float(step)) <= FURTHEST_MM:
         raise BadInput("a multi-frame image does not say how far its slices lie apart")
+    if count > LARGEST_SIDE:
+        raise BadInput("a multi-frame image has more frames than a head", expected=f"at most {LARGEST_SIDE}")
     return [
         Frame(first.position + k * float(step) * first.normal, first.orientation, first.spacing_mm, first.size)
-        for k in range(int(header.NumberOfFrames))
+        for k in range(count)
     ]
 
 
@@ -244,6 +255,8 @@ def make_grid(ordered: Sequence[Frame], step: Float) -> Grid:
 
 def check_extent(grid: Grid, limits: Limits) -> None:
     """Raise `BadInput` unless each extent is that of a head with some air around it."""
+    if math.prod(grid.shape) > LARGEST_VOXELS:
+        raise BadInput("the series has more voxels than a head", expected=f"at most {LARGEST_VOXELS}")
     extent = grid.extent_mm
     if min(extent) < limits.smallest_mm or max(extent) > limits.largest_mm:
         raise BadInput(
