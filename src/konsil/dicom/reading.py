@@ -78,14 +78,14 @@ def check_inflated(content: bytes) -> None:
 def discreet() -> Iterator[None]:
     """Keep pydicom from saying values and file names, by warnings or in the log."""
     log = logging.getLogger("pydicom")
-    before = log.disabled
-    log.disabled = True
+    before = log.level
+    log.setLevel(logging.CRITICAL + 1)  # its children ask it
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        log.disabled = before
+        log.setLevel(before)
 
 
 def parse(stream: BinaryIO, keywords: Iterable[str], *, pixels: bool = False) -> Dataset:
