@@ -17,8 +17,7 @@ from operators.people import assigned
 from operators.summary import cohort_markdown, reviews_markdown
 
 PER_LINE = "One case per line with its reason, such as `sub-01_ses-01: motion`. This wins over the tab *Quality*."
-HOW = """
-The pages are under the tab *Quality*, cohort `{cohort}`: what you accept or exclude there before you press *Approve*
+HOW = """The pages are under the tab *Quality*, cohort `{cohort}`: what you accept or exclude there before you press *Approve*
 counts. Without a decision, *pass* and *warn* are in and *fail* stays out. *Reject* ends this and freezes nothing."""
 
 
@@ -51,7 +50,7 @@ class SignOffOperator(ApprovalOperator):  # type: ignore[misc]  # the provider p
         if not folder.cases():
             raise AirflowSkipException("No case came through; there is nothing to sign. The report says why.")
         standing, outdated = split_reviews(folder)
-        parts = [cohort_markdown(folder), reviews_markdown(standing, outdated), HOW.format(cohort=self.cohort)]
+        parts = [HOW.format(cohort=self.cohort), reviews_markdown(standing, outdated), cohort_markdown(folder)]
         self.body = "\n\n".join(part for part in parts if part)
         self.assigned_users = assigned(Settings().reviewers)
         super().execute(context)
