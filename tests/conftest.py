@@ -9,6 +9,8 @@ import json
 import os
 import re
 import sqlite3
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterable
 from contextlib import closing
@@ -100,3 +102,21 @@ def unpacked(path: Path) -> bytes:
     for packed in re.findall(rb"base64,([A-Za-z0-9+/=]{16,})", content):
         content += base64.b64decode(packed)
     return content
+
+
+@pytest.fixture(scope="session")
+def bids_errors(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], list[tuple[str, str]]]:
+    """`bids_errors(folder)` → code and place of every error that the BIDS validator finds in one data set, offline."""
+    validator = Path(sys.executable).with_name("bids-validator-deno")
+    if not validator.exists():
+        pytest.skip("the BIDS validator is not installed: pip install bids-validator-deno")
+    out = tmp_path_factory.mktemp("bids") / "found.json"
+
+    def errors(folder: Path) -> list[tuple[str, str]]:
+        command = [str(validator), str(folder), "--format", "json", "--outfile", str(out)]
+        subprocess.run(command, check=False, capture_output=True, timeout=300)
+        issues = json.loads(out.read_text())["issues"]["issues"]
+        out.unlink()
+        return [(issue["code"], issue.get("location", "")) for issue in issues if issue["severity"] == "error"]
+
+    return errors

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,15 +20,7 @@ from konsil.cohort.frozen import SignOff
 from konsil.cohort.volume import Volume, write_volume
 from konsil.files import read_json, sha256_of, write_bytes, write_json
 
-VALIDATOR = Path(sys.executable).with_name("bids-validator-deno")
-
-
-def errors(folder: Path, out: Path) -> list[tuple[str, str]]:
-    """Code and place of every error that the validator finds in one data set; it loads nothing from the internet."""
-    command = [str(VALIDATOR), str(folder), "--format", "json", "--outfile", str(out)]
-    subprocess.run(command, check=False, capture_output=True, timeout=120)
-    issues = json.loads(out.read_text())["issues"]["issues"]
-    return [(issue["code"], issue.get("location", "")) for issue in issues if issue["severity"] == "error"]
+Errors = Callable[[Path], list[tuple[str, str]]]
 
 
 @pytest.fixture(scope="module")
@@ -68,29 +58,20 @@ def write_case(folder: CohortFolder, case: Case) -> None:
     write_bytes(folder.report(case), b"<html></html>")
 
 
-@pytest.fixture
-def validator() -> None:
-    if not VALIDATOR.exists():
-        pytest.skip(f"{VALIDATOR.name} is not installed")
+def test_the_raw_data_set_has_no_error(cohort: CohortFolder, bids_errors: Errors) -> None:
+    assert bids_errors(cohort.path) == []
 
 
-@pytest.mark.usefixtures("validator")
-def test_the_raw_data_set_has_no_error(cohort: CohortFolder, tmp_path: Path) -> None:
-    assert errors(cohort.path, tmp_path / "found.json") == []
+def test_the_derivative_has_no_error(cohort: CohortFolder, bids_errors: Errors) -> None:
+    assert bids_errors(cohort.derivatives) == []
 
 
-@pytest.mark.usefixtures("validator")
-def test_the_derivative_has_no_error(cohort: CohortFolder, tmp_path: Path) -> None:
-    assert errors(cohort.derivatives, tmp_path / "found.json") == []
-
-
-@pytest.mark.usefixtures("validator")
-def test_the_validator_would_see_what_is_missing(cohort: CohortFolder, tmp_path: Path) -> None:
+def test_the_validator_would_see_what_is_missing(cohort: CohortFolder, tmp_path: Path, bids_errors: Errors) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(cohort.derivatives, broken)
     next(broken.rglob("*_desc-registered_T1w.json")).unlink()
     (broken / ".bidsignore").write_text("")
-    codes = {code for code, _ in errors(broken, tmp_path / "found.json")}
+    codes = {code for code, _ in bids_errors(broken)}
     assert {"SIDECAR_KEY_REQUIRED", "NOT_INCLUDED"} <= codes
 
 

@@ -6,12 +6,13 @@ import gzip
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pydicom
 import pytest
 
-from konsil.files import read_json
+from konsil.files import read_json, sha256_of, write_json
 
 pytestmark = pytest.mark.realdata
 
@@ -41,9 +42,34 @@ def site(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReques
     konsil("scan", str(inbox), "--cohort", "study")
     konsil("deidentify", str(inbox), cohort)
     konsil("convert", str(home / "work" / "study" / "dicom"), cohort)
-    for verb in ("orient", "mask", "qc", "register", "report"):
+    for verb in ("orient", "mask", "register", "qc", "report"):
         konsil(verb, cohort)
+    konsil("freeze", cohort, "--sign-off", str(signed(home)))
     return home, said
+
+
+def signed(home: Path) -> Path:
+    """A reviewer accepts the case in spite of its voxel size."""
+    (quality,) = home.rglob("*_qc.json")
+    (page,) = home.rglob("reports/cohort.html")
+    decision = {"decision": "accept", "reason": "a test of the path, not of the image"}
+    content = {
+        "by": "reviewer",
+        "at": "2026-11-21T10:00:00+01:00",
+        "report_sha256": sha256_of(page),
+        "decisions": {quality.name.removesuffix("_qc.json"): decision},
+    }
+    write_json(home / "signed.json", content)
+    return home / "signed.json"
+
+
+def test_the_frozen_cohort_and_its_derivative_are_valid_bids(
+    site: tuple[Path, dict[str, str]], bids_errors: Callable[[Path], list[tuple[str, str]]]
+) -> None:
+    cohort = site[0] / "cohorts" / "study"
+    assert (cohort / "cohort.json").is_file()
+    assert bids_errors(cohort) == []
+    assert bids_errors(cohort / "derivatives" / "konsil") == []
 
 
 def test_the_pre_contrast_pair_is_proposed_with_a_warning(site: tuple[Path, dict[str, str]]) -> None:
