@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pydicom
 import pytest
@@ -164,3 +165,27 @@ def test_the_segmentation_still_points_at_its_flair(scanned: CohortFolder, inbox
     drawing = next((scanned.work / "dicom").glob("*/SEG/*.dcm"))
     assert referenced_series(drawing) == copies(scanned, "FLAIR")[0].SeriesInstanceUID
     assert b"Wilhelmina" not in drawing.read_bytes()
+
+
+def test_the_scale_of_philips_makes_the_values_of_the_originals(tmp_path: Path, series: Writer) -> None:
+    from konsil.dicom.converter import converted
+    from konsil.dicom.deidentify import copy_file
+    from konsil.dicom.geometry import HEAD, frames_of, grid_of
+    from konsil.dicom.pseudonyms import Pseudonyms
+
+    originals, copied = tmp_path / "originals", tmp_path / "copied"
+    series(originals, Manufacturer="Philips Medical Systems", RescaleSlope=2.0, RescaleIntercept=0.0)
+    copied.mkdir()
+    for file in sorted(originals.iterdir()):
+        header = pydicom.dcmread(file)
+        block = header.private_block(0x2005, "Philips MR Imaging DD 001", create=True)
+        block.add_new(0x0D, "FL", 0.0)
+        block.add_new(0x0E, "FL", 0.25)
+        header.save_as(file)
+        copy_file(originals, file.name, copied / f"{file.name}.dcm", "T1w", Case("p", "1"), Pseudonyms(bytes(32)))
+    grid = grid_of(frames_of(map(pydicom.dcmread, originals.iterdir())), HEAD)
+    brightest = []
+    for folder in (originals, copied):
+        with converted(folder, grid, "T1w", tmp_path) as volume:
+            brightest.append(float(nib.load(volume.image).get_fdata().max()))
+    assert brightest[0] == brightest[1] == pytest.approx(4 * 4081), "1 / scale slope; by rescale slope it would be 2"
