@@ -1,9 +1,10 @@
 """What the quality control costs, and what it measures on clean phantoms and on public images.
 
 `cost`: CPU seconds per case of the measures, by part, and the peak memory of the process that took them, on a phantom
-of site B at each of `--resolutions` (mm). `values`: every measure of `--patients` phantoms of each site at 2 mm and,
-where `--data` names the folder of public images, of those; all went through orient, mask, register and qc. The limits
-of limits.toml and the figures of docs/quality.md come from here.
+of site B at each of `--resolutions` (mm). `values`: every measure of `--patients` clean phantoms of each site at 2 mm,
+of one phantom of each site with each planted fault, and, where `--data` names the folder of public images, of those;
+all went through orient, mask, register and qc. The limits of limits.toml and the figures of docs/quality.md come from
+here.
 
     python bench/quality.py --data ../shared/data --json build/bench/quality.json
 """
@@ -28,6 +29,7 @@ from konsil.cohort.cases import Case
 from konsil.cohort.folder import SUFFIXES, CohortFolder, SiteFolder
 from konsil.cohort.volume import Volume, read_volume, write_volume
 from konsil.files import read_json
+from konsil.phantom.faults import ARTIFACTS, spoil
 from konsil.phantom.patient import make_patient
 from konsil.quality import image_measures as part
 from konsil.quality.artifact_score import score_image
@@ -63,9 +65,13 @@ PUBLIC = {
 }
 
 
-def add_phantom(cohort: CohortFolder, case: Case, site: str, seed: int, resolution_mm: float) -> None:
-    """One clean patient with the lesions as the truth has them."""
+def add_phantom(
+    cohort: CohortFolder, case: Case, site: str, seed: int, resolution_mm: float = 2.0, fault: str = ""
+) -> None:
+    """One patient, clean or with a planted fault, with the lesions as the truth has them."""
     patient = make_patient(seed, site, resolution_mm=resolution_mm)
+    if fault:
+        patient = spoil(np.random.default_rng(seed), patient, fault)
     for suffix, image in (("T1w", patient.t1w), ("FLAIR", patient.flair)):
         write_volume(cohort.raw(case, suffix), Volume(image.array, image.affine))
     lesions = Volume(patient.lesions, patient.flair.affine)
@@ -109,8 +115,13 @@ def values(folder: Path, patients: int, data: Path | None) -> dict[str, Any]:
     made, public = SiteFolder(folder).cohort("phantoms"), SiteFolder(folder).cohort("public")
     for site in "ABC":
         for seed in range(1, patients + 1):
-            add_phantom(made, Case(f"{site}{seed}", "1"), site, seed, 2.0)
+            add_phantom(made, Case(f"{site}{seed}", "1"), site, seed)
     found = {"phantoms": read_values(made)}
+    for fault in (*ARTIFACTS, "cropped_head") if patients else ():
+        spoilt = SiteFolder(folder).cohort(fault.replace("_", "-"))
+        for site in "ABC":
+            add_phantom(spoilt, Case(site, "1"), site, 1, fault=fault)
+        found[fault] = read_values(spoilt)
     if data is not None:
         for name, files in PUBLIC.items():
             add_public(public, Case(name, "1"), files, data)

@@ -71,7 +71,7 @@ def corrupted_air(data: Floats, air: Mask) -> Mask:
 
 
 def qi_1(air: Mask, corrupted: Mask) -> float:
-    """Share of the air that holds signal, 0 to 1; less is better (QI1 of Mortamet et al., MRM 2009, equation 1)."""
+    """Share of the air that holds signal, 0 to 1; less is better (QI1 of Mortamet et al., MRM 2009)."""
     return float(corrupted.sum() / air.sum())
 
 

@@ -82,7 +82,7 @@ def cnr(white: Tissue, grey: Tissue, noise: float) -> float | None:
 def cjv(white: Tissue, grey: Tissue) -> float | None:
     """Coefficient of joint variation: (sd_white + sd_grey) / |white - grey|; less is better; no unit.
 
-    Ganzetti et al., Front Neuroinform 2016, equation 5; `cjv` of MRIQC. None if both tissues are equally bright.
+    Ganzetti et al., Front Neuroinform 2016; `cjv` of MRIQC. None if both tissues are equally bright.
     """
     difference = abs(white.middle - grey.middle)
     return (white.sd + grey.sd) / difference if difference > 0 else None

@@ -17,7 +17,7 @@ from konsil.errors import BadInput
 
 Mask = npt.NDArray[np.bool_]
 
-SMALLEST_MM3 = 3.0  # a lesion has at least this volume (Commowick et al., Scientific Reports 2018: 3 voxels of 1 mm)
+SMALLEST_MM3 = 3.0  # a lesion has at least this volume (Commowick et al., Scientific Reports 2018)
 
 
 def grid_offset_mm(mask: Volume, image: Volume) -> float:
