@@ -2,9 +2,9 @@
 
 `cost`: CPU seconds per case of the measures, by part, and the peak memory of the process that took them, on a phantom
 of site B at each of `--resolutions` (mm). `values`: every measure of `--patients` clean phantoms of each site at 2 mm,
-of one phantom of each site with each planted fault, and, where `--data` names the folder of public images, of those;
-all went through orient, mask, register and qc. The limits of limits.toml and the figures of docs/quality.md come from
-here.
+of one phantom of B and of C with each planted fault (not registered), and, where `--data` names the folder of public
+images, of those; all went through orient, mask, register and qc. The limits of limits.toml and the figures of
+docs/quality.md come from here.
 
     python bench/quality.py --data ../shared/data --json build/bench/quality.json
 """
@@ -89,19 +89,20 @@ def add_public(cohort: CohortFolder, case: Case, files: dict[str, str], data: Pa
             write_volume(cohort.raw(case, role), volume)
 
 
-def prepare(cohort: CohortFolder) -> None:
-    """Everything up to the registration. What it refuses is measured all the same: here numbers are wanted."""
+def prepare(cohort: CohortFolder, *, registered: bool) -> None:
+    """Everything before the control. What the registration refuses is measured all the same."""
     orient(cohort)
     mask(cohort)
-    register(cohort)
+    if registered:
+        register(cohort)
     for name in cohort.set_aside_cases():
         print(f"  {name}: {cohort.set_aside_cases()[name].reason}", file=sys.stderr)
         cohort.take_back(Case.parse(name))
 
 
-def read_values(cohort: CohortFolder) -> dict[str, dict[str, Any]]:
+def read_values(cohort: CohortFolder, *, registered: bool = True) -> dict[str, dict[str, Any]]:
     """All measures of all cases: case -> key -> value, None where there is none."""
-    prepare(cohort)
+    prepare(cohort, registered=registered)
     judge(cohort, limits=load_limits("phantom-2mm"))
     found = {}
     for case in cohort.cases():
@@ -119,9 +120,9 @@ def values(folder: Path, patients: int, data: Path | None) -> dict[str, Any]:
     found = {"phantoms": read_values(made)}
     for fault in (*ARTIFACTS, "cropped_head") if patients else ():
         spoilt = SiteFolder(folder).cohort(fault.replace("_", "-"))
-        for site in "ABC":
+        for site in "BC":
             add_phantom(spoilt, Case(site, "1"), site, 1, fault=fault)
-        found[fault] = read_values(spoilt)
+        found[fault] = read_values(spoilt, registered=False)
     if data is not None:
         for name, files in PUBLIC.items():
             add_public(public, Case(name, "1"), files, data)

@@ -21,7 +21,10 @@ def register(app: typer.Typer) -> None:
         voxel_mm: float | None = typer.Option(None, help="Wanted voxel size in mm, 10 % either way."),
         result: Path | None = RESULT,
     ) -> None:
-        """Measure every case and say pass, warn or fail with reasons. A case that fails is left to the reviewer."""
+        """Measure every case and say pass, warn or fail with reasons. A case that fails is left to the reviewer.
+
+        It comes after register, whose result it judges as well; before that, those measures are left open.
+        """
         from konsil.cohort.folder import SiteFolder
         from konsil.quality.limits import load_limits
         from konsil.quality.verdict import judge
