@@ -170,6 +170,11 @@ def run_study(study: Path, target: Path, run: Any) -> Row:
             "survive": len(surviving(target, values))}  # fmt: skip
 
 
+def all_same(row: Row) -> bool:
+    """Every series converts to the voxels of the original."""
+    return all(row["same_voxels"].values())
+
+
 def show(rows: dict[str, Row]) -> None:
     """The table of docs/deidentification.md."""
     print("| | " + " | ".join(rows) + " |\n|---|" + "---|" * len(rows))
@@ -182,7 +187,9 @@ def show(rows: dict[str, Row]) -> None:
         "UIDs stay together": lambda row: "yes" if row["uids_consistent"] else "no",
         "original days survive": lambda row: "yes" if row["days_survive"] else "no",
         "interval of 10 days kept": lambda row: "yes" if row["interval_kept"] else "no",
-        "dcm2niix makes one volume with the same voxels": lambda row: "yes" if all(row["same_voxels"].values()) else "no",
+        "dcm2niix makes one volume with the same voxels": lambda row: (
+            "yes" if all(row["same_voxels"].values()) else "no"
+        ),
     }
     if all("study" in row for row in rows.values()):
         lines["real study: values that survive"] = lambda row: f"{row['study']['survive']} of {row['study']['values']}"
