@@ -17,8 +17,9 @@ from operators.people import assigned
 from operators.summary import cohort_markdown, reviews_markdown
 
 PER_LINE = "One case per line with its reason, such as `sub-01_ses-01: motion`. This wins over the tab *Quality*."
-HOW = """The pages are under the tab *Quality*, cohort `{cohort}`: what you accept or exclude there before you press *Approve*
-counts. Without a decision, *pass* and *warn* are in and *fail* stays out. *Reject* ends this and freezes nothing."""
+HOW = """The pages are under the tab *Quality*, cohort `{cohort}`: what you accept or exclude there before you press
+*Approve* counts. Without a decision, *pass* and *warn* are in and *fail* stays out. *Reject* ends this and freezes
+nothing."""
 
 
 class SignOffOperator(ApprovalOperator):  # type: ignore[misc]  # the provider publishes no types

@@ -15,6 +15,7 @@ import base64
 import hashlib
 import json
 import re
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -36,21 +37,25 @@ def template_text(name: str) -> str:
     return resources.files("konsil.quality").joinpath(f"templates/{name}").read_text(encoding="utf-8")
 
 
+@cache
+def environment() -> Environment:
+    """Where templates come from, compiled once; whatever is put into them is escaped."""
+    loader = PackageLoader("konsil.quality", "templates")
+    return Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+
+
 def render(template: str, **values: Any) -> str:
     """Fill a template of `konsil/quality/templates`."""
-    environment = Environment(
-        loader=PackageLoader("konsil.quality", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(template).render(
-        style=template_text("style.css"),
-        script=template_text("review.js"),
-        script_source=script_source(),
-        version=__version__,
-        **values,
+    return (
+        environment()
+        .get_template(template)
+        .render(
+            style=template_text("style.css"),
+            script=template_text("review.js"),
+            script_source=script_source(),
+            version=__version__,
+            **values,
+        )
     )
 
 

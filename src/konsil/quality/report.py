@@ -23,7 +23,7 @@ from konsil.cohort.volume import Volume, read_volume
 from konsil.errors import Missing
 from konsil.files import read_json
 from konsil.quality.cohort_page import write_cohort_page
-from konsil.quality.company import Entry, keys, read_company
+from konsil.quality.company import keys, read_company
 from konsil.quality.facts import case_facts, number_text
 from konsil.quality.limits import measure_kinds
 from konsil.quality.origin import origin_of
@@ -50,7 +50,7 @@ def report(cohort: CohortFolder, cases: Sequence[str] | None = None, *, workers:
         )
     company = read_company(cohort)
     strips = {key: strip for key in keys(company) if (strip := make_strip(key, company))}
-    work = partial(report_case, company=company, strips=strips)
+    work = partial(report_case, order=[entry.case for entry in company], strips=strips)
     outcome = each_case(cohort, cases, STEP, work, workers=workers)
     write_cohort_page(cohort)
     return outcome
@@ -66,13 +66,13 @@ def sources_of(cohort: CohortFolder, case: Case) -> dict[str, Path]:
     return {role: path for role, path in wanted.items() if path.is_file()}
 
 
-def report_case(cohort: CohortFolder, case: Case, *, company: list[Entry], strips: dict[str, Strip]) -> None:
+def report_case(cohort: CohortFolder, case: Case, *, order: list[str], strips: dict[str, Strip]) -> None:
     """Write the page of one case; one made from the same files is kept. Raises `Missing` before `konsil qc`."""
     sources = sources_of(cohort, case)
     if "qc" not in sources:
         raise Missing("the case has no verdict yet", hint="Run first: konsil qc COHORT")
     inputs, origin = fingerprint(sources)["sha256"], origin_of(cohort, case)
-    seen, around = digest([inputs, origin]), neighbours(str(case), company)
+    seen, around = digest([inputs, origin]), neighbours(str(case), order)
     mark = digest([seen, around, [strip.drawn(str(case)) for strip in strips.values()]])
     path = cohort.report(case)
     if is_written(path, mark):
@@ -106,9 +106,8 @@ def about_quality(qc: Json, strips: dict[str, Strip], case: str) -> Json:
     }
 
 
-def neighbours(case: str, company: list[Entry]) -> Json:
+def neighbours(case: str, names: list[str]) -> Json:
     """The cases before and after this one, its place among all, and how many there are (names may be empty)."""
-    names = [entry.case for entry in company]
     place = names.index(case) if case in names else len(names)
     return {
         "before": names[place - 1] if 0 < place < len(names) else "",
