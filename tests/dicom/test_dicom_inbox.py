@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import random
 import shutil
 import socket
 import struct
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import nibabel as nib
@@ -27,6 +29,8 @@ from konsil.dicom.deidentify import deidentify
 from konsil.dicom.headers import ABSENT, TABLES, read_inbox
 from konsil.dicom.inbox import has_member, list_inbox, open_member
 from konsil.dicom.scan import scan
+from konsil.dicom.series import fingerprint
+from konsil.errors import BadInput
 
 Writer = Callable[..., str]
 AFFINE = np.array([[-7.0, 0, 0, 70.5], [0, -7, 0, 60.25], [0, 0, 7, -80], [0, 0, 0, 1]])
@@ -165,6 +169,23 @@ def test_an_entry_that_gives_a_wrong_size_is_not_unpacked_further(inbox: Path) -
     content[at + 24 : at + 28] = struct.pack("<I", 500)
     (inbox / "a.zip").write_bytes(bytes(content))
     assert any("damaged" in sentence for sentence in read_inbox(inbox).unreadable)
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_no_damage_to_an_archive_is_more_than_a_sentence(tmp_path: Path, series: Writer, compression: int) -> None:
+    """Three of four changed bytes are in the table, where lengths, places, flags and names are."""
+    series(tmp_path / "images", "T1w", skip=tuple(range(15)))
+    whole = pack(tmp_path / "images", tmp_path / "whole.zip", compression).read_bytes()
+    inbox, table = tmp_path / "inbox", whole.find(b"PK\x01\x02")
+    inbox.mkdir()
+    for seed in range(60):
+        chance, content = random.Random(seed), bytearray(whole)
+        for _ in range(chance.randint(1, 4)):
+            at = chance.randrange(table if chance.random() < 0.75 else 0, len(content))
+            content[at] = chance.choice([0, 255, chance.randrange(256)])
+        (inbox / "a.zip").write_bytes(bytes(content[: chance.randrange(len(content)) if seed % 5 == 0 else None]))
+        with suppress(BadInput):
+            fingerprint(inbox, [one.path for one in read_inbox(inbox).instances])
 
 
 @pytest.mark.parametrize("name", ["../../out", "/etc/out", "a/../../out", "..\\out"])

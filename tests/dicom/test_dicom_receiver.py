@@ -6,11 +6,12 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -283,6 +284,38 @@ def test_a_killed_sender_leaves_whole_images_and_a_living_receiver(receiver: Run
     assert all(image == read_like(images, image) for image in kept)
     assert receiver.leftovers == []
     assert send(receiver.port, read(images)) == [0] * 18
+
+
+def test_a_sender_that_speaks_no_proper_dicom_is_cut_off(receiver: Running, images: Path) -> None:
+    """Its command has a number that no command has."""
+    garble = "    content = content.replace(b'\\0\\0\\0\\1\\2\\0\\0\\0\\1\\0', b'\\0\\0\\0\\1\\2\\0\\0\\0ww')"
+    program = SENDER.replace("    sent += 1", f"    sent += 1\n{garble}")
+    sent = subprocess.run(
+        [sys.executable, "-c", program, str(receiver.port), str(images), "0"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert sent.stdout == ""
+    assert "Traceback" not in receiver.logged("broken off, since it spoke no proper DICOM")
+    assert send(receiver.port, read(images, 1)) == [0]
+
+
+def test_connections_that_say_nothing_keep_nobody_out(receiver: Running, images: Path) -> None:
+    with ExitStack() as open_ones:
+        for _ in range(12):
+            open_ones.enter_context(socket.create_connection(("127.0.0.1", receiver.port)))
+        assert send(receiver.port, read(images, 1)) == [0]
+
+
+def test_one_sender_too_many_is_asked_to_come_back(receiver: Running, images: Path) -> None:
+    entity = AE("PACS")
+    entity.add_requested_context(Verification)
+    many = [entity.associate("127.0.0.1", receiver.port, ae_title="KONSIL") for _ in range(10)]
+    assert all(one.is_established for one in many)
+    late = entity.associate("127.0.0.1", receiver.port, ae_title="KONSIL")
+    assert (late.is_rejected, late.acceptor.primitive.result) == (True, 2)
+    for one in many:
+        one.release()
+    assert send(receiver.port, read(images, 1)) == [0]
 
 
 def read_like(folder: Path, image: Dataset) -> Dataset:

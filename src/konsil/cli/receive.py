@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from konsil.settings import Settings
 
 
+SWEEP_S = 2.0
+
+
 def receive(
     inbox: Path | None = typer.Argument(None, metavar="[INBOX]", help="Folder to fill; default: the site's inbox."),
     ae_title: str | None = typer.Option(None, "--ae-title", help="Our name; default: KONSIL_AE_TITLE."),
@@ -44,7 +47,8 @@ def receive(
     with Receiver(inbox or SiteFolder(settings.home).inbox, door, settings.home / "receive.json") as receiver:
         tally = receiver.tally
         typer.echo(f"{tally.ae_title} listens at {tally.address}:{tally.port}. Ctrl-C ends it.", err=True)
-        stop.wait()
+        while not stop.wait(SWEEP_S):
+            receiver.sweep()
     typer.echo(f"The receiver has ended: {tally.counts.sentence()}.", err=True)
 
 

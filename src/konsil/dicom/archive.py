@@ -53,7 +53,7 @@ def entries(archive: Path) -> tuple[list[str], Counter[str]]:
     Raises `BadInput` for an archive that cannot be read at all.
     """
     found = opened(archive)
-    files = [entry for entry in found.infolist() if not entry.is_dir()]
+    files = [entry for entry in found.infolist() if not entry.filename.endswith("/")]
     readable: set[str] = set()
     refused: Counter[str] = Counter()
     for entry in files:

@@ -17,8 +17,9 @@ association, with counts, and never says whose images they were; pynetdicom's ow
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -51,8 +52,8 @@ from konsil.files import is_full
 log = logging.getLogger(__name__)
 
 STORED, FULL, OTHER_CLASS, UNREADABLE, FAILED = 0x0000, 0xA700, 0xA900, 0xC000, 0x0110
-REJECTED_FOR_GOOD, BY_USER, UNKNOWN_CALLER, UNKNOWN_CALLED = 1, 1, 3, 7
-"""Result, source and reasons of a refused association, PS3.8, table 9-21."""
+UNKNOWN_CALLER, UNKNOWN_CALLED, TOO_MANY, NOTHING = (1, 1, 3), (1, 1, 7), (2, 3, 2), (0, 0, 0)
+"""Result, source and reason of a refused association, PS3.8, table 9-21."""
 CLASSES = (MRImageStorage, EnhancedMRImageStorage, SegmentationStorage)
 SYNTAXES = [
     *(ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, RLELossless),
@@ -60,6 +61,10 @@ SYNTAXES = [
     *(JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000),
 ]
 PDU_BYTES = 1 << 17
+MOST_CONNECTIONS = 200
+"""Including those that say nothing, such as the checks of a load balancer; they do not count as associations."""
+GREETING_S = 10.0
+"""How long a connection may say nothing before it asks for an association."""
 GRACE_S = 10.0
 """How long the end waits for images that are being written."""
 
@@ -76,6 +81,14 @@ class Door:
     timeout_s: float = 60.0
 
 
+@dataclass
+class Admitted:
+    """An association that was let in: how the log calls its sender, and what came of its images."""
+
+    name: str
+    counts: Counts = field(default_factory=Counts)
+
+
 class Receiver:
     """The service: a context manager that listens while it is open. `state` is the file for `Tally`."""
 
@@ -83,7 +96,8 @@ class Receiver:
         self.door = door
         self.arrivals = Arrivals(inbox)
         self.tally = Tally(state, check_title(door.ae_title), door.address, door.port)
-        self._admitted: dict[Any, Counts] = {}
+        self._admitted: dict[Any, Admitted] = {}
+        self._hook = threading.excepthook
         self._entity: Any = None
 
     def __enter__(self) -> Receiver:
@@ -98,6 +112,7 @@ class Receiver:
                 got=getattr(error, "strerror", None) or type(error).__name__,
                 hint="Is another receiver running? Choose another port or address",
             ) from error
+        threading.excepthook = complain
         self.tally.port = server.server_address[1]
         self.tally.write(running=True)
         return self
@@ -107,6 +122,7 @@ class Receiver:
         self._entity.shutdown()
         for association in associations:
             association.join(GRACE_S)
+        threading.excepthook = self._hook
         self.tally.write(running=False)
         self.arrivals.__exit__(kind, error, at)
 
@@ -117,9 +133,10 @@ class Receiver:
 
         silence()
         entity = AE(self.door.ae_title)
-        entity.maximum_associations = self.door.associations
+        entity.maximum_associations = MOST_CONNECTIONS
         entity.maximum_pdu_size = PDU_BYTES
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = self.door.timeout_s
+        entity.acse_timeout = min(GREETING_S, self.door.timeout_s)
+        entity.dimse_timeout = entity.network_timeout = self.door.timeout_s
         entity.add_supported_context(Verification)
         for sop_class in CLASSES:
             entity.add_supported_context(sop_class, SYNTAXES)
@@ -131,33 +148,36 @@ class Receiver:
 
         return [
             (evt.EVT_REQUESTED, self.ask),
-            (evt.EVT_REJECTED, self.turn_away),
             (evt.EVT_ESTABLISHED, self.begin),
             (evt.EVT_C_STORE, self.store),
-            (evt.EVT_RELEASED, lambda event: self.end(event, "released")),
-            (evt.EVT_ABORTED, lambda event: self.end(event, "aborted")),
-            (evt.EVT_CONN_CLOSE, lambda event: self.end(event, "cut off")),
+            (evt.EVT_RELEASED, lambda event: self.end(event.assoc, "released")),
+            (evt.EVT_ABORTED, lambda event: self.end(event.assoc, "aborted")),
+            (evt.EVT_CONN_CLOSE, lambda event: self.end(event.assoc, "cut off")),
         ]
 
     def ask(self, event: Any) -> None:
-        """Refuse strangers, and those who want somebody else."""
-        asked, address = event.assoc.requestor.primitive, event.assoc.requestor.address
-        reason, code = why_refused(self.door.peers, asked.calling_ae_title, address), UNKNOWN_CALLER
-        if asked.called_ae_title.strip() != self.door.ae_title.strip():
-            reason, code = "it asked for another AE title than ours", UNKNOWN_CALLED
+        """Refuse strangers, those who want somebody else, and one sender too many."""
+        reason, answer = self.why_not(event)
         if reason:
             log.warning("refused an association from %s: %s", name_of(event), reason)
             self.tally.change(open_now=len(self._admitted), strangers=1)
-            event.assoc.acse.send_reject(REJECTED_FOR_GOOD, BY_USER, code)
+            event.assoc.acse.send_reject(*answer)
             event.assoc.kill()
         else:
-            self._admitted[event.assoc] = Counts()
+            self._admitted[event.assoc] = Admitted(name_of(event))
 
-    def turn_away(self, event: Any) -> None:
-        """The library refused an association: there are too many."""
-        log.warning("refused an association from %s: %d are open already", name_of(event), self.door.associations)
-        self._admitted.pop(event.assoc, None)
-        self.tally.change(open_now=len(self._admitted), strangers=1)
+    def why_not(self, event: Any) -> tuple[str, tuple[int, int, int]]:
+        """Why an association is refused (empty if it is not), and what the sender is told."""
+        asked, address = event.assoc.requestor.primitive, event.assoc.requestor.address
+        reason = why_refused(self.door.peers, asked.calling_ae_title, address)
+        if reason:
+            return reason, UNKNOWN_CALLER
+        if asked.called_ae_title.strip() != self.door.ae_title.strip():
+            return "it asked for another AE title than ours", UNKNOWN_CALLED
+        self.sweep()
+        if len(self._admitted) >= self.door.associations:
+            return f"{self.door.associations} are open already", TOO_MANY
+        return "", NOTHING
 
     def begin(self, event: Any) -> None:
         """An association begins."""
@@ -165,10 +185,11 @@ class Receiver:
 
     def store(self, event: Any) -> int:
         """One image of a sender that `ask` let in: keep it, then answer."""
-        if event.assoc not in self._admitted:  # the library goes on after an error in `ask`
+        admitted = self._admitted.get(event.assoc)
+        if admitted is None:  # the library goes on after an error in `ask`
             return FAILED
         status, what = self.kept(event)
-        self.tally.count(what, self._admitted[event.assoc])
+        self.tally.count(what, admitted.counts)
         return status
 
     def kept(self, event: Any) -> tuple[int, str]:
@@ -190,18 +211,29 @@ class Receiver:
             log.error("could not keep an image from %s: %s", name_of(event), reason)  # noqa: TRY400  # paths stay out
             return FULL if full else FAILED, "failed"
 
-    def end(self, event: Any, how: str) -> None:
+    def end(self, association: Any, how: str) -> None:
         """An association ends, one way or another."""
-        counts = self._admitted.pop(event.assoc, None)
-        if counts is not None:
+        admitted = self._admitted.pop(association, None)
+        if admitted is not None:
             self.tally.change(open_now=len(self._admitted))
-            log.info("association with %s: %s; %s", name_of(event), counts.sentence(), how)
+            log.info("association with %s: %s; %s", admitted.name, admitted.counts.sentence(), how)
+
+    def sweep(self) -> None:
+        """End the associations whose thread died over what their sender said: the library does not tell of these."""
+        for association in list(self._admitted):
+            if not association.is_alive():
+                self.end(association, "broken off, since it spoke no proper DICOM")
 
 
 def name_of(event: Any) -> str:
     """The sender as the log shows it: AE title and address."""
     asked = event.assoc.requestor.primitive
     return f"{shown(asked.calling_ae_title if asked else '')} ({event.assoc.requestor.address})"
+
+
+def complain(_: threading.ExceptHookArgs) -> None:
+    """What is said when a thread of the library dies: its own words may repeat what the sender said."""
+    log.warning("a sender said something that is no proper DICOM; its association ends")
 
 
 def silence() -> None:
