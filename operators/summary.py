@@ -1,4 +1,4 @@
-"""What a reviewer sees in Airflow's Required Actions before signing: one line per case, worst first.
+"""What a reviewer sees in Airflow's Required Actions before signing: every verdict with its reasons, worst first.
 
 The text is Markdown, which is all that Airflow's form shows; the pictures are in the report under the tab *Quality*.
 """
@@ -12,7 +12,7 @@ from konsil.files import read_json
 from konsil.quality.review import Review
 
 ORDER = {"fail": 0, "warn": 1, "pass": 2}
-MOST_LINES = 60
+MOST_LINES, MOST_NAMES = 60, 12
 
 
 def cohort_markdown(cohort: CohortFolder) -> str:
@@ -61,12 +61,22 @@ def shortened(lines: list[str]) -> list[str]:
 
 
 def table(rows: list[tuple[int, str, str, str]]) -> list[str]:
-    """The rows as a Markdown table, at most `MOST_LINES` of them."""
+    """The rows as a Markdown table; cases with the same verdict for the same reasons share a line."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for _, case, verdict, why in rows:
+        alike.setdefault((verdict, why), []).append(case)
     lines = ["| case | verdict | why |", "|---|---|---|"]
-    lines += [f"| `{case}` | **{verdict}** | {why} |" for _, case, verdict, why in rows[:MOST_LINES]]
-    if len(rows) > MOST_LINES:
-        lines.append(f"| … | | and {len(rows) - MOST_LINES} more in the report |")
-    return lines
+    shown = list(alike.items())[:MOST_LINES]
+    lines += [f"| {named(cases)} | **{verdict}** | {why} |" for (verdict, why), cases in shown]
+    rest = len(rows) - sum(len(cases) for _, cases in shown)
+    return [*lines, f"| … | | and {rest} more in the report |"] if rest else lines
+
+
+def named(cases: list[str]) -> str:
+    """The names of cases, at most `MOST_NAMES` of them."""
+    rest = len(cases) - MOST_NAMES
+    names = ", ".join(f"`{case}`" for case in cases[:MOST_NAMES])
+    return f"{names} and {rest} more" if rest > 0 else names
 
 
 def counts(verdicts: list[str], aside: int) -> str:

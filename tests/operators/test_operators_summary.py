@@ -7,7 +7,7 @@ from konsil.cohort.cases import Case
 from konsil.cohort.folder import CohortFolder, SiteFolder
 from konsil.files import write_bytes, write_json
 from konsil.quality.review import Review
-from operators.summary import MOST_LINES, cohort_markdown, plain, reviews_markdown
+from operators.summary import MOST_LINES, MOST_NAMES, cohort_markdown, plain, reviews_markdown, table
 
 
 def cohort(home: Path) -> CohortFolder:
@@ -31,6 +31,20 @@ def test_the_worst_come_first_with_their_reasons(tmp_path: Path) -> None:
     order = [text.index(f"`sub-{subject}_ses-1`") for subject in ("2", "3", "1")]
     assert order == sorted(order)
     assert "| `sub-2_ses-1` | **fail** | voxels are 2 mm; motion |" in text
+
+
+def test_cases_with_the_same_reasons_share_a_line() -> None:
+    rows = [(0, "x", "fail", "motion"), *((2, f"c{number}", "pass", "") for number in range(MOST_NAMES + 3))]
+    lines = table(rows)[2:]
+    assert lines[0] == "| `x` | **fail** | motion |"
+    assert lines[1].startswith("| `c0`, `c1`, ")
+    assert lines[1].endswith("and 3 more | **pass** |  |")
+    assert len(lines) == 2
+
+
+def test_a_long_table_says_how_many_cases_it_leaves_out() -> None:
+    rows = [(0, f"c{number}", "fail", f"reason {number}") for number in range(MOST_LINES + 4)]
+    assert table(rows)[-1] == "| … | | and 4 more in the report |"
 
 
 def test_what_was_set_aside_is_told_with_its_reason(tmp_path: Path) -> None:
