@@ -8,7 +8,7 @@ Magn Reson Imaging 2001). The protocols in common use lie between 0.84 and 1.1 t
 notes its first, longer one, above 1.3. The thresholds lie in the gaps between protocols, not at their edges.
 
 `classify` goes through RULES in order; the first that holds decides. Every answer comes with the values that led to it.
-What the image itself says is asked later, and only to doubt or to ask (`konsil.dicom.fluid`, `konsil.dicom.doubt`).
+What the image itself says is asked later, and only to doubt or to ask (`konsil.dicom.fluid`, `konsil.dicom.choice`).
 """
 
 from __future__ import annotations

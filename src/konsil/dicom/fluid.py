@@ -2,12 +2,11 @@
 
 Headers can lie or be stripped; the ventricles cannot. In the depth of the head, 30 to 100 mm below its top and more
 than 28 mm from its surface, lie white matter, deep grey matter and the lateral ventricles. Against the median there,
-the ventricles are the dark tail of T1w and FLAIR, and the bright tail of T2w and STIR. On public and synthetic images
-of 1 to 6.5 mm the darkest 2 % were 0.1 to 0.5 of the median in T1w and FLAIR, 0.7 in T2w; the brightest 2 % were 1.2 to
-2.0 in T1w and FLAIR (2.0 with 70 ml of lesions), 2.6 in T2w (docs/formats/cohort.md).
+the ventricles are the dark tail of T1w and FLAIR, and the bright tail of T2w and STIR. What was measured on public and
+synthetic images stands in docs/formats/cohort.md (bench/fluid.py).
 
 The measure cannot tell T1w from FLAIR, and small ventricles leave it unclear. So it never decides: it raises doubts and
-finds candidates, and a person looks (`konsil.dicom.doubt`).
+finds candidates, and a person looks (`konsil.dicom.choice`).
 """
 
 from __future__ import annotations
@@ -38,16 +37,23 @@ def fluid_in(volume: npt.NDArray[Any], grid: Grid) -> Fluid:
     "dark": the darkest 2 % of the deep head are below 0.6 of its median; "bright": the brightest 2 % are above 1.8 of
     it, and more than twice as far from it as the darkest; else, and where there is no head to look into, "unclear".
     """
+    found = tails(volume, grid)
+    if found is None:
+        return "unclear"
+    low, high = found
+    if high > BRIGHT and high - 1 > 2 * (1 - low):
+        return "bright"
+    return "dark" if low < DARK else "unclear"
+
+
+def tails(volume: npt.NDArray[Any], grid: Grid) -> tuple[float, float] | None:
+    """Percentiles 2 and 98 of the signal in the depth of the head, as shares of its median; None without a head."""
     coarse, spacing_mm = coarsened(upright(volume, grid), np.asarray(upright_spacing(grid)))
     deep = coarse[deep_in_head(coarse, spacing_mm)]
     if deep.size < FEWEST_VOXELS:
-        return "unclear"
+        return None
     low, middle, high = (float(value) for value in np.percentile(deep, [2, 50, 98]))
-    if middle <= 0:
-        return "unclear"
-    if high > BRIGHT * middle and high - middle > 2 * (middle - low):
-        return "bright"
-    return "dark" if low < DARK * middle else "unclear"
+    return (low / middle, high / middle) if middle > 0 else None
 
 
 def axes_of(grid: Grid) -> list[int]:
@@ -107,4 +113,5 @@ def otsu(values: Volume) -> float:
     sums = np.cumsum(counts * centres)
     with np.errstate(divide="ignore", invalid="ignore"):
         between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
-    return float(centres[int(np.nanargmax(between))])
+    best = np.nan_to_num(between) >= 0.999999 * np.nanmax(between)  # a plateau where some values do not occur
+    return float(centres[best].mean())
