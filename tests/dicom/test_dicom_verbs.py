@@ -79,3 +79,28 @@ def test_a_full_disk_blames_no_case(home: Path, inbox: Path, monkeypatch: pytest
             deidentify(site, "ms")
     assert site.cohort("ms").set_aside_cases() == {}
     assert deidentify(site, "ms").exit_code == 0
+
+
+def test_a_person_chooses_between_equal_series(home: Path, inbox: Path, series: Writer, tmp_path: Path) -> None:
+    series(inbox / "repeat", "T1w", number=8, AcquisitionTime="102012.000000")
+    code, said = run("scan", inbox, "--cohort", "ms")
+    assert code == 1
+    assert "A person has to decide which it is: konsil choose." in said
+    code, said = run("choose", "ms", "--result", tmp_path / "open.json")
+    assert code == 0
+    assert "which series is the T1w?" in said
+    (question,) = json.loads((tmp_path / "open.json").read_text())["questions"]
+    later = question["candidates"][1]
+    assert f"{later['key']}  series 8 (18 files): GR IR" in said
+    code, said = run(
+        *("choose", "ms", "--case", question["case"], "--role", "T1w", "--series", later["key"], "--by", "Dr. A")
+    )
+    assert "0 open questions." in said
+    code, said = run("scan", inbox, "--cohort", "ms")
+    assert code == 0
+    assert "T1w: series 8 (18 files)" in said
+
+
+def test_half_a_choice_is_refused(home: Path) -> None:
+    with pytest.raises(BadInput, match="--case, --role, --series and --by together"):
+        run("choose", "ms", "--role", "T1w")
