@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
@@ -10,6 +11,8 @@ from airflow.sdk import Context, Param
 from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import AirflowFailException
 
+from konsil.errors import KonsilError
+from konsil.files import read_json
 from konsil.settings import Settings
 from konsil.types import Json
 from operators.summary import plain
@@ -56,21 +59,35 @@ class ApproveCharterOperator(HITLOperator):  # type: ignore[misc]  # the provide
         return {"accepted": accepted, "cohort": cohort, "reason": reason, "by": str(who["name"])}
 
 
-def question(cohorts: Sequence[str] = ()) -> dict[str, Any]:
+def question(cohorts: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The fields of the form; with `cohorts` known, the newest is proposed and the others can be chosen."""
-    offered: dict[str, Any] = {"enum": [*cohorts, None]} if cohorts else {}
+    names = list(cohorts or ())
+    offered: dict[str, Any] = {"enum": [*names, None], "values_display": cohorts} if cohorts else {}
     title = "Cohort that takes part (needed to approve)"
     why = "Reason (needed to reject)"
     return {
-        "cohort": Param(cohorts[0] if cohorts else None, type=["null", "string"], title=title, **offered),
+        "cohort": Param(names[0] if names else None, type=["null", "string"], title=title, **offered),
         "reason": Param(None, type=["null", "string"], format="multiline", title=why),
     }
 
 
-def frozen_cohorts() -> list[str]:
-    """Names of this site's frozen cohorts, newest first."""
+def frozen_cohorts() -> dict[str, str]:
+    """This site's frozen cohorts by name, newest first, each with what a custodian recognises it by."""
     files = Settings().home.glob("cohorts/*/cohort.json")
-    return [path.parent.name for path in sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)]
+    newest = sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)
+    return {path.parent.name: f"{path.parent.name} ({told(path)})" for path in newest}
+
+
+def told(path: Path) -> str:
+    """`12 cases, signed by reviewer on 2026-11-21`, as far as the file says so."""
+    try:
+        content = read_json(path)
+    except KonsilError:
+        return "cannot be read"
+    number = len(content.get("cases", []))
+    signed = content.get("sign_off") or {}
+    who = f", signed by {signed['by']} on {str(signed['at'])[:10]}" if signed else ", adopted"
+    return f"{number} case{'' if number == 1 else 's'}{who}"
 
 
 def describe(charter: Json) -> str:
@@ -84,6 +101,6 @@ def describe(charter: Json) -> str:
         "",
         *(f"- {plain(sentence)}" for sentence in charter["what_leaves_the_site"]),
         "",
-        "The charter is signed by the centre of this site's pass.",
+        "The charter is signed by the centre of this site's pass. Your answer is final and goes to the centre.",
     ]
     return "\n".join(lines)
