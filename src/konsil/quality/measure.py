@@ -11,6 +11,7 @@ from konsil.cohort.derivative import sidecar
 from konsil.cohort.folder import SUFFIXES, CohortFolder
 from konsil.cohort.volume import Volume, read_volume
 from konsil.files import read_json
+from konsil.quality.artifact_score import score_image
 from konsil.quality.coverage import volume_similarity
 from konsil.quality.image_measures import measure_image
 from konsil.quality.lesions import count_lesions, grid_offset_mm, lesion_ml, outside_percent, read_lesions
@@ -40,7 +41,10 @@ def measure_case(cohort: CohortFolder, case: Case, wanted_mm: float) -> Found:
         if cohort.raw(case, suffix).is_file():
             image = read_volume(cohort.oriented(case, suffix), f"the oriented {suffix}")
             mask = read_volume(cohort.brain_mask(case, suffix), f"the brain mask of {suffix}").data > 0
-            values = measure_image(image, mask, read_placement(cohort, case, suffix), wanted_mm, suffix)
+            placement = read_placement(cohort, case, suffix)
+            values = measure_image(image, mask, placement, wanted_mm, suffix)
+            score = score_image(image, placement, suffix)
+            values["artifact_probability"] = taken(score, "too few of the features it reads could be measured")
             found |= {f"{suffix.lower()}_{name}": measured for name, measured in values.items()}
     if all(cohort.raw(case, suffix).is_file() for suffix in SUFFIXES):
         volumes = [found[f"{suffix.lower()}_brain_ml"].value or 0.0 for suffix in SUFFIXES]
