@@ -34,9 +34,10 @@ from konsil.cli.app import assemble
 from konsil.cohort.folder import SiteFolder
 from konsil.dicom.arrivals import Arrivals
 from konsil.dicom.dicomweb import Access, Denied, Server
-from konsil.dicom.fetch import NOT_TRIED, fetch
+from konsil.dicom.fetch import fetch
+from konsil.dicom.headers import read_inbox
 from konsil.dicom.scan import scan
-from konsil.dicom.wishes import Search, Wish, entries
+from konsil.dicom.wishes import NOT_TRIED, Search, Wish, entries, studies_of_patients
 from konsil.errors import BadInput, BadSetting, KonsilError, Missing
 from konsil.types import Outcome
 
@@ -254,16 +255,19 @@ def test_a_stream_that_breaks_off_is_completed_image_by_image(
 def test_a_server_that_always_breaks_off_fails_this_study_and_a_later_run_continues(
     pacs: Pacs, fill: Writer, tmp_path: Path
 ) -> None:
+    inbox = tmp_path / "inbox"
     fill("1.2.3", patient="P1")
     fill("1.2.4", patient="P2")
     pacs.faults["cut"] = "/studies/1.2.3/series/"
-    outcome = get(pacs, tmp_path, "1.2.3", "1.2.4")
+    outcome = get(pacs, inbox, "1.2.3", "1.2.4")
     assert outcome.done == ("line 2",)
     assert "of 18 images of a series did not come" in outcome.set_aside["line 1"]
-    assert 36 < len(kept(tmp_path)) < 72
+    assert 36 < len(kept(inbox)) < 72
+    assert len(read_inbox(inbox).instances) == 36, "a study that is not whole is not used"
+    assert [sentence[:28] for sentence in read_inbox(inbox).unreadable] == ["A study was not fetched whol"]
     pacs.faults.clear()
-    assert get(pacs, tmp_path, "1.2.3", "1.2.4").exit_code == 0
-    assert len(kept(tmp_path)) == 72
+    assert get(pacs, inbox, "1.2.3", "1.2.4").exit_code == 0
+    assert len(kept(inbox)) == len(read_inbox(inbox).instances) == 72
 
 
 @pytest.mark.parametrize(
@@ -330,6 +334,14 @@ def test_a_server_that_is_gone_ends_it_and_the_rest_is_not_tried(pacs: Pacs, tmp
     assert outcome.exit_code == 1
     assert "does not answer" in outcome.set_aside["line 3"]
     assert outcome.set_aside["line 4"] == NOT_TRIED
+
+
+def test_a_server_that_is_gone_is_not_asked_about_every_patient(pacs: Pacs, tmp_path: Path) -> None:
+    pacs.url = "http://127.0.0.1:9/dw"
+    listed = write(tmp_path / "list", *(f"KX-{number}" for number in range(5)))
+    wishes = studies_of_patients(connect(pacs), listed, Search())
+    assert "does not answer" in wishes.refused["line 3"]
+    assert wishes.refused["line 5"] == NOT_TRIED
 
 
 def test_wrong_credentials_end_it_at_once(pacs: Pacs, fill: Writer, tmp_path: Path) -> None:
@@ -414,7 +426,7 @@ def test_killed_and_on_a_full_disk_it_continues_where_it_was(pacs: Pacs, fill: W
 
     fill("1.2.3", skip=14)
     inbox = tmp_path / "home" / "inbox"
-    assert run("-c", DYING, str(1 + 3 * 5 + 1)).returncode == -signal.SIGKILL
+    assert run("-c", DYING, str(2 + 3 * 5 + 1)).returncode == -signal.SIGKILL
     assert len(list(inbox.rglob(".part-*"))) == 1
     full = run("-m", "konsil.cli", quota=512)
     assert (full.returncode, "the disk is full" in full.stderr, "Traceback" in full.stderr) == (1, True, False)

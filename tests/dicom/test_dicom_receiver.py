@@ -23,7 +23,7 @@ from pynetdicom import AE, _config
 from pynetdicom.sop_class import SecondaryCaptureImageStorage, Verification
 
 from konsil.cohort.folder import SiteFolder
-from konsil.dicom.arrivals import Arrivals, identity_of
+from konsil.dicom.arrivals import ARRIVING, Arrivals, identity_of
 from konsil.dicom.peers import Peer, read_peers, why_refused
 from konsil.dicom.scan import scan
 from konsil.errors import BadInput, BadSetting
@@ -190,6 +190,10 @@ def test_received_images_make_a_case(tmp_path: Path, receiver: Running, series: 
         series(tmp_path / kind, kind, number=number, PatientID="P-receive", StudyInstanceUID="1.2.3.77")
         assert send(receiver.port, read(tmp_path / kind)) == [0] * 18
     (folder,) = {file.parent for file in receiver.images if study_of(file) == "1.2.3.77"}
+    early = scan(SiteFolder(tmp_path / "home"), "ms", folder)
+    assert early.done == ()
+    assert any("still arriving" in sentence for sentence in early.set_aside.values())
+    os.utime(folder / ARRIVING, (0, 0))
     outcome = scan(SiteFolder(tmp_path / "home"), "ms", folder)
     assert (len(outcome.done), dict(outcome.set_aside)) == (1, {})
 

@@ -5,6 +5,10 @@ the same image always comes to lie in the same place, whichever way it came. A f
 disk, not only in its cache, before `keep` returns: whoever sent it may forget it then. An image that comes again with
 other bytes takes the place of the former, since a hospital that sends twice has usually corrected something.
 
+A study that has not come whole must not be taken for a small one. While it is sent, `.arriving` in its folder is as
+young as its last image, since nothing in DICOM says which image is the last; while it is fetched, and after that
+failed, `.incomplete` lies there. `unsettled` tells the inbox.
+
 The folder is locked (flock, shared) while somebody writes into it. Who opens it alone removes what a killed writer
 left behind.
 """
@@ -16,6 +20,7 @@ import hashlib
 import io
 import logging
 import os
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +34,11 @@ from konsil.files import replacing
 
 log = logging.getLogger(__name__)
 FOLDER = "received"
+ARRIVING, INCOMPLETE = ".arriving", ".incomplete"
+SETTLED_S = 60.0
+"""How long after its last image a study counts as sent; the figure that other receivers use."""
+STILL_ARRIVING = "A study is still arriving, or came within the last minute. Run this again a little later."
+NOT_WHOLE = "A study was not fetched whole. Run konsil fetch again, or remove its folder from the inbox."
 NAME_DIGITS = 32
 MODE = 0o640
 """Readable for the group, so that Airflow may run as another user than the receiver."""
@@ -80,6 +90,24 @@ class Arrivals:
         """Where an image lies, or would lie."""
         return self.folder / digest(study) / f"{digest(instance)}.dcm"
 
+    def arriving(self, study: str) -> None:
+        """Say that images of a study are being sent just now."""
+        folder = self.folder / digest(study)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ARRIVING).touch()
+
+    def begin(self, study: str) -> None:
+        """Say that a study is being fetched and is not whole yet; on the disk afterwards."""
+        folder = self.folder / digest(study)
+        if not (folder / INCOMPLETE).exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / INCOMPLETE).touch()
+            sync(folder)
+
+    def complete(self, study: str) -> None:
+        """Say that a study is whole."""
+        (self.folder / digest(study) / INCOMPLETE).unlink(missing_ok=True)
+
     def keep(self, content: bytes, identity: Identity) -> bool:
         """Write a whole DICOM file (PS3.10); returns whether it is new or other than before. On the disk afterwards.
 
@@ -95,6 +123,17 @@ class Arrivals:
         sync(path.parent)
         sync(self.folder)
         return fresh
+
+
+def unsettled(folder: Path) -> str:
+    """Why the images of a folder cannot be used yet; empty if they can."""
+    if (folder / INCOMPLETE).exists():
+        return NOT_WHOLE
+    try:
+        age_s = time.time() - (folder / ARRIVING).stat().st_mtime
+    except FileNotFoundError:
+        return ""
+    return STILL_ARRIVING if 0 <= age_s < SETTLED_S else ""
 
 
 def identity_of(content: bytes) -> Identity:

@@ -22,15 +22,12 @@ from konsil.dicom.arrivals import Arrivals, identity_of
 from konsil.dicom.dicomweb import MODALITY, SERIES, Denied, Server, text
 from konsil.dicom.headers import header_of
 from konsil.dicom.reading import BROKEN
-from konsil.dicom.wishes import Wish
+from konsil.dicom.wishes import NOT_TRIED, PATIENCE, Wish
 from konsil.errors import BadInput, KonsilError, Missing, Unavailable
 from konsil.types import Outcome
 
 log = logging.getLogger(__name__)
 MODALITIES = ("MR", "SEG")
-PATIENCE = 3
-"""Failures in a row after which the rest is not tried."""
-NOT_TRIED = "It was not tried: the DICOMweb server does not answer any more. Run the same command again later."
 
 
 @dataclass
@@ -84,6 +81,7 @@ def fetch_study(server: Server, study: str, arrivals: Arrivals, progress: Progre
             failed = failed or error
     if failed is not None:
         raise failed
+    arrivals.complete(study)
 
 
 def fetch_series(server: Server, study: str, series: str, arrivals: Arrivals, progress: Progress) -> None:
@@ -138,6 +136,7 @@ def keep(content: bytes, study: str, missing: Iterable[str], arrivals: Arrivals)
         raise BadInput("the DICOMweb server sent a broken image", got=type(error).__name__) from error
     if fault:
         raise BadInput(f"the DICOMweb server sent an image that is cut short: {fault}")
+    arrivals.begin(study)
     arrivals.keep(content, identity)
     return identity.instance
 

@@ -5,7 +5,8 @@ from the inbox with `/`; inside an archive it goes on after `!/`, as in `export.
 archive is not read.
 
 Looking never hangs and never stops: pipes and devices are not opened, linked folders are read once, and what may not be
-read is kept with its sentence. The receiver writes beside the final name (`.part-…`); such files are passed over.
+read is kept with its sentence, like a study that is still being received or was not fetched whole. The receiver writes
+beside the final name (`.part-…`); such files are passed over.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from konsil.dicom.archive import entries, has_entry, is_archive, open_entry
+from konsil.dicom.arrivals import ARRIVING, unsettled
 from konsil.errors import BadInput
 
 INSIDE = "!/"
@@ -43,20 +45,26 @@ def list_inbox(inbox: Path) -> Listing:
     folders, links = deque([inbox]), deque[Path]()
     while folders or links:
         folder = folders.popleft() if folders else links.popleft()
-        try:
-            state = folder.stat()
-            if (state.st_dev, state.st_ino) in seen:
-                listing.ignored["links to folders that are read already"] += 1
-                continue
-            seen.add((state.st_dev, state.st_ino))
-            found = sorted(folder.iterdir())
-        except OSError:
-            listing.unreadable.setdefault(FORBIDDEN_FOLDER, []).append(name_of(folder, inbox))
-            continue
-        for path in found:
+        for path in visit(folder, inbox, listing, seen):
             place(path, inbox, listing, links if path.is_symlink() else folders)
     listing.names.sort()
     return listing
+
+
+def visit(folder: Path, inbox: Path, listing: Listing, seen: set[tuple[int, int]]) -> list[Path]:
+    """What lies in a folder, sorted; nothing, with a reason in the listing, if it was seen or cannot be used now."""
+    try:
+        state = folder.stat()
+        if (state.st_dev, state.st_ino) in seen:
+            listing.ignored["links to folders that are read already"] += 1
+            return []
+        seen.add((state.st_dev, state.st_ino))
+        reason, found = unsettled(folder), sorted(folder.iterdir())
+    except OSError:
+        reason, found = FORBIDDEN_FOLDER, []
+    if reason:
+        listing.unreadable.setdefault(reason, []).append(name_of(folder, inbox))
+    return [] if reason else found
 
 
 def place(path: Path, inbox: Path, listing: Listing, folders: deque[Path]) -> None:
@@ -70,6 +78,8 @@ def place(path: Path, inbox: Path, listing: Listing, folders: deque[Path]) -> No
         folders.append(path)
     elif not stat.S_ISREG(kind):
         listing.ignored["pipes, sockets and devices"] += 1
+    elif path.name == ARRIVING:
+        return
     elif path.name.startswith(".part-"):
         listing.ignored["files that are still being written"] += 1
     elif path.name.lower().endswith(OTHER_ARCHIVES):

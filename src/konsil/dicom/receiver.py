@@ -201,6 +201,7 @@ class Receiver:
                 return OTHER_CLASS, "refused"
             if identity.instance != event.request.AffectedSOPInstanceUID:
                 return UNREADABLE, "refused"
+            self.arrivals.arriving(identity.study)
             return STORED, "images" if self.arrivals.keep(content, identity) else "copies"
         except BadInput as refusal:
             log.warning("refused an image from %s: %s", name_of(event), refusal.sentence)

@@ -17,12 +17,15 @@ from datetime import date
 from pathlib import Path
 
 from konsil.dicom.dicomweb import DAY, DESCRIPTION, MODALITIES, PATIENT, STUDY, Denied, Server, is_uid, text, texts
-from konsil.errors import BadInput, KonsilError, Missing
+from konsil.errors import BadInput, KonsilError, Missing, Unavailable
 from konsil.types import Json
 
 WILDCARDS = set("*?\\")
 LONGEST_NUMBER = 64
 MODALITY = "MR"
+PATIENCE = 3
+"""Failures in a row after which the rest is not tried."""
+NOT_TRIED = "It was not tried: the DICOMweb server does not answer any more. Run the same command again later."
 
 
 @dataclass(frozen=True)
@@ -94,14 +97,20 @@ def studies_of_patients(server: Server, file: Path, search: Search) -> Wishes:
     """The studies of a list of patients' numbers that fit the search too. Raises `Denied`."""
     studies: list[Wish] = []
     refused: dict[str, str] = {}
+    silent = 0
     for name, entry in entries(file):
+        if silent >= PATIENCE:
+            refused[name] = NOT_TRIED
+            continue
         try:
             found = studies_of(server, entry, search)
         except Denied:
             raise
         except KonsilError as error:
             refused[name] = error.sentence
+            silent = silent + 1 if isinstance(error, Unavailable) else 0
             continue
+        silent = 0
         several = len(found) > 1
         studies += [Wish(f"{name}, study {n}" if several else name, uid) for n, uid in enumerate(found, start=1)]
     return Wishes(tuple(studies), refused)
