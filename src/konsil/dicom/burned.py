@@ -17,6 +17,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.uid import UID, EnhancedMRImageStorage, ImplicitVRLittleEndian, MRImageStorage, SegmentationStorage
 
+from konsil.dicom.codestream import without_remarks
 from konsil.dicom.keep import OVERLAY_GROUPS
 from konsil.dicom.physics import number, words
 from konsil.errors import BadInput
@@ -72,10 +73,10 @@ def bit_positions(header: Dataset) -> Iterator[int]:
 
 
 def image_only(header: Dataset) -> bytes:
-    """The pixels of a file without what may follow them in the same value, where nothing is compressed."""
+    """The pixels of a file without what may follow them in the same value, or stand beside them in a frame."""
     pixels = bytes(header.PixelData)
     if is_compressed(header):
-        return pixels
+        return without_remarks(pixels, syntax_of(header), int(number(header, "NumberOfFrames") or 1))
     counts = ("Rows", "Columns", "SamplesPerPixel", "NumberOfFrames")
     bits = math.prod(int(number(header, name) or 1) for name in counts) * int(number(header, "BitsAllocated") or 16)
     length = (bits + 7) // 8

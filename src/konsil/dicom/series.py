@@ -24,6 +24,7 @@ from konsil.dicom.headers import Instance
 from konsil.dicom.inbox import open_member
 from konsil.dicom.numbering import explained, parts, started_s
 from konsil.dicom.physics import Physics, number, physics_of
+from konsil.dicom.values import LARGEST_ORDINAL
 from konsil.errors import BadInput
 from konsil.types import Json
 
@@ -52,8 +53,9 @@ class Series:
 
     @property
     def number(self) -> int:
-        """SeriesNumber, 0 if there is none."""
-        return int(number(self.header, "SeriesNumber") or 0)
+        """SeriesNumber, 0 if there is none, or if it is too large to count series and may be a day or a patient's."""
+        found = int(number(self.header, "SeriesNumber") or 0)
+        return found if abs(found) < LARGEST_ORDINAL else 0
 
     @property
     def label(self) -> str:
