@@ -83,9 +83,9 @@ def field(question: Question) -> Param:
 
 def describe(questions: Sequence[Question]) -> str:
     """The candidates of every question, as Markdown."""
-    lines = ["Several series are equally good by every rule. Look at them in your viewer, then choose.", ""]
+    lines = ["The rules do not tell which series to take. Look at them in your viewer, then choose.", ""]
     for question in questions:
-        lines += [f"**{question.role} of `{question.case}`**", ""]
+        lines += [f"**{question.role} of `{question.case}`** {plain(question.why)}".rstrip(), ""]
         lines += [f"- `{one.key}` {plain(one.label)}: {plain(one.facts)}" for one in question.candidates]
         lines += [""]
     lines += [f"*{NONE}* keeps the case out. At most {MOST} questions stand here; the next run asks the rest."]

@@ -126,6 +126,14 @@ def test_questions_hold_no_identifier(
     assert (cohort.work / "choices.json").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("content", ['{"format": "konsil-choices/9"}', '{"format": "konsil-choices/1"}', "[]", "half"])
+def test_a_file_that_was_not_made_here_is_refused(cohort: CohortFolder, content: str) -> None:
+    cohort.work.mkdir(parents=True)
+    (cohort.work / "choices.json").write_text(content)
+    with pytest.raises(BadInput, match=r"choices\.json"):
+        open_questions(cohort)
+
+
 def test_without_a_question_nothing_is_written(cohort: CohortFolder, inbox: Path) -> None:
     assert scan(cohort.site, "ms", inbox).exit_code == 0
     assert open_questions(cohort) == []

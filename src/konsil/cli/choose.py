@@ -50,7 +50,7 @@ def tell(folder: CohortFolder, result: Path | None) -> None:
 
     questions = open_questions(folder)
     for question in questions:
-        typer.echo(f"{question.case}: which series is the {question.role}?")
+        typer.echo(f"{question.case}: which series is the {question.role}? {question.why}".rstrip())
         for candidate in question.candidates:
             typer.echo(f"  {candidate.key}  {candidate.label}: {candidate.facts}")
     typer.echo(f"{len(questions)} open question{'' if len(questions) == 1 else 's'}.", err=True)

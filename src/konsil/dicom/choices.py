@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeAlias
 
 from konsil.cohort.folder import CohortFolder
 from konsil.errors import BadInput
@@ -34,11 +35,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Question:
-    """Which of these series plays this role (T1w or FLAIR) in this case?"""
+    """Which of these series plays this role (T1w or FLAIR) in this case, and why the rules do not tell."""
 
     case: str
     role: str
     candidates: tuple[Candidate, ...]
+    why: str = ""
 
     @property
     def keys(self) -> list[str]:
@@ -59,6 +61,10 @@ class Answer:
         """The answer holds for a question about these series: the person saw them all, and the chosen one is there."""
         offered = set(keys)
         return offered <= set(self.among) and (self.series == NONE or self.series in offered)
+
+
+Answers: TypeAlias = dict[tuple[str, str], Answer]
+"""By case and role."""
 
 
 def open_questions(cohort: CohortFolder) -> list[Question]:
@@ -107,18 +113,12 @@ def ask(cohort: CohortFolder, asked: Iterable[Question]) -> None:
 
 def questions(cohort: CohortFolder) -> list[Question]:
     """Every question of the last scan, answered or not."""
-    return [
-        Question(entry["case"], entry["role"], tuple(Candidate(**one) for one in entry["candidates"]))
-        for entry in load(cohort)["questions"]
-    ]
+    return load(cohort)[0]
 
 
-def answers(cohort: CohortFolder) -> dict[tuple[str, str], Answer]:
+def answers(cohort: CohortFolder) -> Answers:
     """Every answer by case and role, also those to questions that are no longer asked."""
-    return {
-        (entry["case"], entry["role"]): Answer(entry["series"], tuple(entry["among"]), entry["by"], entry["at"])
-        for entry in load(cohort)["answers"]
-    }
+    return load(cohort)[1]
 
 
 def place(cohort: CohortFolder) -> Path:
@@ -126,22 +126,37 @@ def place(cohort: CohortFolder) -> Path:
     return cohort.work / "choices.json"
 
 
-def load(cohort: CohortFolder) -> Json:
-    """The file's content; empty lists if there is none."""
+def load(cohort: CohortFolder) -> tuple[list[Question], Answers]:
+    """Questions and answers in the file, none if there is no file. Raises `BadInput` for one that was not made here."""
     if not place(cohort).exists():
-        return {"questions": [], "answers": []}
+        return [], {}
     content = read_json(place(cohort))
-    if content.get("format") != FORMAT:
+    try:
+        check_format(content["format"])
+        asked = [
+            Question(one["case"], one["role"], tuple(Candidate(**each) for each in one["candidates"]), one["why"])
+            for one in content["questions"]
+        ]
+        given = {
+            (one["case"], one["role"]): Answer(one["series"], tuple(one["among"]), one["by"], one["at"])
+            for one in content["answers"]
+        }
+    except (KeyError, TypeError, ValueError) as error:
         raise BadInput(
-            "choices.json is of another version",
-            expected=FORMAT,
-            got=str(content.get("format"))[:40],
-            hint="Scan again with the software that wrote it, or remove it and decide anew",
-        )
-    return content
+            "choices.json is of another version, or was changed",
+            expected=f"questions and answers as in {FORMAT}",
+            hint="Restore it, or remove it, scan again and decide anew",
+        ) from error
+    return asked, given
 
 
-def save(cohort: CohortFolder, asked: Iterable[Question], given: dict[tuple[str, str], Answer]) -> None:
+def check_format(found: str) -> None:
+    """Raise `ValueError` for a file of another version."""
+    if found != FORMAT:
+        raise ValueError(f"format {found!r:.40}")
+
+
+def save(cohort: CohortFolder, asked: Iterable[Question], given: Answers) -> None:
     """Write the file, whole or not at all, readable by its owner only."""
     content: Json = {
         "format": FORMAT,

@@ -15,6 +15,7 @@ from konsil.dicom.pixels import Look
 from konsil.dicom.pseudonyms import Pseudonyms
 from konsil.dicom.rank import mentions_contrast, when
 from konsil.dicom.series import Series
+from konsil.dicom.vocabulary import described
 
 KEY_DIGITS = 6
 
@@ -26,17 +27,14 @@ def key_of(series: Series, pseudonyms: Pseudonyms) -> str:
 
 def questions_about(case: str, choice: Choice, look: Look, pseudonyms: Pseudonyms) -> list[Question]:
     """What a person has to decide about a case; empty if nothing."""
-    return [
-        Question(
-            case,
-            role,
-            tuple(
-                Candidate(key_of(series, pseudonyms), series.label, facts_of(series, doubt.candidates, look))
-                for series in doubt.candidates
-            ),
-        )
-        for role, doubt in choice.doubts.items()
-    ]
+    questions = []
+    for role, doubt in choice.doubts.items():
+        offered = [
+            Candidate(key_of(series, pseudonyms), series.label, facts_of(series, doubt.candidates, look))
+            for series in doubt.candidates
+        ]
+        questions.append(Question(case, role, tuple(offered), f"{doubt.why}."))
+    return questions
 
 
 def settled_by(
@@ -67,6 +65,8 @@ def facts_of(series: Series, among: Sequence[Series], look: Look) -> str:
         if holds
     ]
     parts = [physics.sentence(), size_of(series), *version, order_of(series, among)]
+    words = described(str(series.header.get("SeriesDescription") or ""))
+    parts.append(f"named {words}" if words else "")
     parts.append({"dark": "water is dark in it", "bright": "water is bright in it"}.get(look.fluid(series), ""))
     return "; ".join(part for part in parts if part)
 
