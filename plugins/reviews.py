@@ -27,6 +27,7 @@ from konsil.types import Json
 
 DAG = "prepare_cohort"
 HEADER = "X-Konsil-Review"
+LOOK_ONLY = "You may look; a reviewer of this site decides."
 
 
 def may_review(user: Any) -> bool:
@@ -69,7 +70,10 @@ def current(folder: CohortFolder, user: Any) -> Json:
         raise HTTPException(409, error.sentence) from error
     cases = {name: shown(one, outdated=False) for name, one in standing.items()}
     cases |= {name: shown(one, outdated=True) for name, one in outdated.items()}
-    return {"may": may_review(user) and not folder.frozen.exists(), "cases": cases}
+    why = "" if may_review(user) else LOOK_ONLY
+    if folder.frozen.exists():
+        why = "This cohort is signed and frozen."
+    return {"may": not why, "why": why, "cases": cases}
 
 
 def shown(review: Review, *, outdated: bool) -> Json:
@@ -81,7 +85,7 @@ def shown(review: Review, *, outdated: bool) -> Json:
 def decide(folder: CohortFolder, user: Any, asked: Json) -> None:
     """Keep (or, with `decision` null, take back) a decision; 403, 400 or 409 with a sentence otherwise."""
     if not may_review(user):
-        raise HTTPException(403, "You may look; a reviewer of this site decides.")
+        raise HTTPException(403, LOOK_ONLY)
     try:
         case = Case.parse(str(asked.get("case", "")))
         if asked.get("decision") is None:

@@ -195,6 +195,7 @@ def test_in_the_tab_decisions_are_kept_and_taken_back(page: Page, cohort: Cohort
     assert read_reviews(cohort)["sub-a_ses-1"].by == "reviewer"
     page.keyboard.press("c")
     page.locator("tr[data-case=sub-a_ses-1] b.accept").wait_for()
+    kept(page, "1 of 3 decided")
     assert page.locator("#typed").is_hidden()
     page.locator("tr[data-case=sub-a_ses-1] td").nth(3).click()
     page.keyboard.press("u")

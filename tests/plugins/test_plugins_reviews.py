@@ -83,7 +83,9 @@ def test_a_decision_is_taken_back(as_: Any, cohort: CohortFolder) -> None:
 
 @pytest.mark.parametrize("name", ["staff", "viewer"])
 def test_others_look_and_do_not_decide(as_: Any, cohort: CohortFolder, name: str) -> None:
-    assert as_(name).get("/quality/ms-1/review").json() == {"may": False, "cases": {}}
+    shown = as_(name).get("/quality/ms-1/review").json()
+    assert (shown["may"], shown["cases"]) == (False, {})
+    assert "a reviewer of this site decides" in shown["why"]
     for asked in (ACCEPT, ACCEPT | {"decision": None}):
         assert as_(name).post("/quality/ms-1/review", json=asked, headers=OURS).status_code == 403
     assert not review_file(cohort).exists()
@@ -140,5 +142,6 @@ def test_a_decision_on_older_images_is_shown_as_outdated(as_: Any, cohort: Cohor
 
 def test_a_frozen_cohort_is_looked_at_only(as_: Any, cohort: CohortFolder) -> None:
     write_json(cohort.frozen, {})
-    assert as_("reviewer").get("/quality/ms-1/review").json()["may"] is False
+    shown = as_("reviewer").get("/quality/ms-1/review").json()
+    assert (shown["may"], shown["why"]) == (False, "This cohort is signed and frozen.")
     assert as_("reviewer").post("/quality/ms-1/review", json=ACCEPT, headers=OURS).status_code == 409

@@ -11,6 +11,7 @@
   const rows = [...document.querySelectorAll("#cases tbody tr")];
   let decisions = served ? {} : carried();
   let may = !served;
+  let why = "";
   let chosen = here.page === "case" ? here : null;
   let asking = "exclude";
 
@@ -30,6 +31,7 @@
     const content = await answer.json().catch(() => ({}));
     if (!answer.ok) throw new Error(typeof content.detail === "string" ? content.detail : "The site did not answer.");
     may = content.may;
+    why = content.why;
     decisions = content.cases;
   }
 
@@ -72,7 +74,9 @@
     tell($("state"), found);
     for (const id of ["accept", "exclude", "undo"]) $(id).disabled = !may || !chosen || !chosen.seen;
     $("undo").hidden = !found;
-    if (!may && !found) $("state").textContent = "You may look; a reviewer decides.";
+    const decided = rows.filter((row) => (decisions[row.dataset.case] || { outdated: true }).outdated !== true).length;
+    if (!chosen && may) $("state").textContent = `${decided} of ${rows.length} decided`;
+    if (!may && !found) $("state").textContent = why;
     if (!served && $("typed")) typed();
   }
 
