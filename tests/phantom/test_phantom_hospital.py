@@ -126,6 +126,28 @@ def test_two_patients_lie_in_one_folder(faulty: tuple[Path, dict[str, Any]]) -> 
     assert len(ids) == 2
 
 
+@pytest.mark.parametrize("site", ["A", "B"])
+def test_swapped_patients_differ_in_nothing_but_anatomy(site: str, tmp_path: Path) -> None:
+    """One name, number and scanner; the FLAIR is the patient's own, the T1w somebody else's."""
+    out = tmp_path / "inbox"
+    truth = json.loads(order(out, site=site, cases=1, faults={"swapped_patients": 1}).read_text())
+    (entry,) = truth["patients"]
+    own = make_patient(5001, site, resolution_mm=5.0)
+    found = {series: slices(out, entry, series) for series in ("T1w", "FLAIR")}
+    for keyword in ("PatientID", "PatientName", "StudyInstanceUID", "FrameOfReferenceUID", "StationName"):
+        assert len({str(one[keyword].value) for series in found.values() for one in series}) == 1
+    brightest = {series: {int(one.WindowWidth) for one in read} for series, read in found.items()}
+    assert brightest["FLAIR"] == {int(own.flair.array.max() / 1.5)}
+    assert brightest["T1w"] != {int(own.t1w.array.max() / 1.5)}
+    assert entry["t1w_to_flair"] is None
+
+
+def test_the_truth_says_how_severe_an_artifact_is(tmp_path: Path) -> None:
+    truth = json.loads(order(tmp_path / "inbox", cases=1, faults={"spike@0.5": 1}).read_text())
+    assert truth["faults"] == {"spike@0.5": 1}
+    assert [(entry["fault"], entry["severity"]) for entry in truth["patients"]] == [("spike", 0.5)]
+
+
 def test_a_patient_without_lesions_has_no_drawing(faulty: tuple[Path, dict[str, Any]]) -> None:
     out, truth = faulty
     assert truth["no_lesions"]["lesion_ml"] == 0

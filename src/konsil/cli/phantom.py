@@ -22,7 +22,9 @@ def phantom(
     cases: int = typer.Option(8, help="Number of patients, 1 to 400."),
     seed: int = typer.Option(1, help="The same seed gives the same bytes."),
     resolution: float = typer.Option(1.0, help="Voxel size in mm, 0.8 to 6. At 2 a patient takes a few seconds."),
-    fault: str = typer.Option("", help="Planted faults, for example motion=1,missing_flair=2. See docs/phantom.md."),
+    fault: str = typer.Option(
+        "", help="Planted faults, for example motion=1,spike@0.5=2 (@ severity). See docs/phantom.md."
+    ),
     truth: Path | None = typer.Option(
         None, help="Where to write what is true; by default <OUT>_truth.json beside OUT."
     ),
