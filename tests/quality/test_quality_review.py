@@ -7,11 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from pydantic import ValidationError
+from typer.testing import CliRunner
 
+from konsil.cli.app import assemble
 from konsil.cohort.cases import Case
 from konsil.cohort.folder import CohortFolder, SiteFolder
-from konsil.errors import BadInput, Missing
+from konsil.errors import BadInput, KonsilError, Missing
 from konsil.files import read_json, sha256_of, write_bytes, write_json
 from konsil.quality.pages import SEEN, seen_of
 from konsil.quality.review import Opinion, read_reviews, record, review_file, split_reviews, withdraw
@@ -126,6 +129,45 @@ def test_two_people_at_once_lose_nothing(cohort: CohortFolder) -> None:
     for thread in threads:
         thread.join()
     assert sorted(read_json(review_file(cohort))["cases"]) == [str(case) for case in names]
+
+
+def typed(cohort: CohortFolder, monkeypatch: pytest.MonkeyPatch, *words: str) -> Result:
+    monkeypatch.setenv("KONSIL_HOME", str(cohort.site.home))
+    return CliRunner().invoke(assemble(), ["review", cohort.name, *words])
+
+
+def test_the_verb_decides_lists_and_takes_back(cohort: CohortFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = ("--case", str(CASE), "--by", "Dr. Weber")
+    exclude = typed(
+        cohort, monkeypatch, *one, "--decision", "exclude", "--artifact", "inu", "--artifact", "head-motion"
+    )
+    assert exclude.exit_code == 0
+    assert "sub-1_ses-1: exclude, Head motion; Uneven intensity by Dr. Weber" in exclude.output
+    assert read_reviews(cohort)[str(CASE)].seen == SEEN_NOW
+    page(cohort, CASE, CHANGED)
+    assert "(outdated" in typed(cohort, monkeypatch).output
+    assert typed(cohort, monkeypatch, *one, "--decision", "withdraw").exit_code == 0
+    assert read_reviews(cohort) == {}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--case", "sub-1_ses-1"], "not complete"),
+        (["--case", "sub-1_ses-1", "--decision", "accept", "--by", " "], "not complete"),
+        (["--case", "sub-1_ses-1", "--decision", "perhaps", "--by", "me"], "no decision"),
+        (["--case", "sub-1_ses-1", "--decision", "exclude", "--by", "me"], "needs an artifact or a note"),
+        (["--case", "me", "--decision", "accept", "--by", "me"], "not the name of a case"),
+        (["--case", "sub-9_ses-1", "--decision", "accept", "--by", "me"], "no page"),
+    ],
+)
+def test_the_verb_refuses_in_a_sentence(
+    cohort: CohortFolder, monkeypatch: pytest.MonkeyPatch, words: list[str], sentence: str
+) -> None:
+    refused = typed(cohort, monkeypatch, *words)
+    assert isinstance(refused.exception, KonsilError)
+    assert sentence in refused.exception.sentence
+    assert read_reviews(cohort) == {}
 
 
 def test_only_the_head_of_a_page_says_what_was_seen(cohort: CohortFolder) -> None:

@@ -40,7 +40,8 @@ STEP = "report"
 def report(cohort: CohortFolder, cases: Sequence[str] | None = None, *, workers: int = 1) -> Outcome:
     """Write the pages of the chosen cases and then the page of the whole cohort.
 
-    A page made from the same files is kept. Raises `Missing` if the cohort has neither cases nor cases set aside.
+    A page made from the same files is kept; pages of cases that were not chosen keep the strips they have. Raises
+    `Missing` if the cohort has neither cases nor cases set aside.
     """
     if not cohort.cases() and not cohort.set_aside_cases():
         raise Missing(
