@@ -8,12 +8,14 @@ value.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from konsil.errors import BadSetting
+
+MaskMethod: TypeAlias = Literal["atlas", "hd-bet"]
 
 
 class Settings(BaseSettings):
@@ -36,6 +38,10 @@ class Settings(BaseSettings):
         default=("reviewer", "admin"),
         min_length=1,
         description="Accounts that may decide on cases and sign a cohort off; parted by commas.",
+    )
+
+    brain_masks: MaskMethod = Field(
+        default="atlas", description="How brain masks are drawn: atlas, or hd-bet (an extra; needs a GPU and weights)."
     )
 
     ae_title: str = Field(default="KONSIL", description="The name under which this site receives images (C-STORE).")

@@ -70,6 +70,8 @@ def test_the_sidecar_says_how_far_the_head_moved(cohort: CohortFolder, patient: 
     assert facts["rotation_deg"] == pytest.approx(turn, abs=0.5)
     assert facts["mutual_information_after_nats"] > facts["mutual_information_before_nats"]
     assert facts["brain_overlap_dice"] > 0.95
+    assert facts["same_person_score"] > 0.4
+    assert facts["residual_mm"] < 2.0
 
 
 def test_a_second_run_does_nothing_and_a_fresh_one_gives_the_same_bytes(cohort: CohortFolder) -> None:
@@ -104,6 +106,7 @@ GOOD = {
     "mutual_information_before_nats": 0.3,
     "mutual_information_after_nats": 0.6,
     "brain_overlap_dice": 0.95,
+    "same_person_score": 0.5,
 }
 
 
@@ -114,6 +117,7 @@ GOOD = {
         ({"translation_mm": 90.0}, "shift of 90 mm"),
         ({"brain_overlap_dice": 0.4}, "overlap by 0.40"),
         ({"mutual_information_after_nats": 0.1}, "agree less"),
+        ({"same_person_score": 0.05}, "folds that do not match"),
     ],
 )
 def test_what_no_head_can_do_is_not_believed(change: dict[str, float], words: str) -> None:

@@ -5,7 +5,7 @@ elsewhere: moved by a few millimetres in some direction, each patch fits better,
 every patch is tried at all places of a small cube around its own, and two numbers come out:
 
 same_person_score   the share of patches, weighted by how well they fit at their best, that fit best where they are
-                    (within NEAR_MM). 0 to 1, higher = one person. Needs no reference, depends little on noise.
+                    (within NEAR of a step). 0 to 1, higher = one person. Needs no reference, depends little on noise.
 residual_mm         the median distance to the best place, mm; lower is better. What is left after a rigid movement.
 
 Measured on synthetic and public images: docs/quality.md.
@@ -24,10 +24,10 @@ from konsil.registration.motion import Matrix
 from konsil.registration.patches import Patches, patches
 
 COUNT = 300  # patches
-POINT_STEP_MM = 2.5  # between the points of a patch: 10 mm wide
+POINT_STEP_MM, POINT_STEP_VOXELS = 3.5, 1.5  # between the points of a patch, the larger of the two: 14 mm wide and more
 REACH = 2  # places tried on either side along each axis
-PLACE_STEP_MM = 2.0
-NEAR_MM = 1.5  # from its own place, after interpolation between the places tried
+PLACE_STEP_MM = (2.0, 3.0)  # between them: the voxel size, held within this range
+NEAR = 0.75  # steps from its own place, after interpolation between the places tried
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,19 @@ class Agreement:
 
 def agree(fixed: Volume, moving: Volume, cells: Volume, movement: Matrix) -> Agreement:
     """Look at both images, about 2 mm coarse, under a found movement (4 x 4, fixed to moving RAS mm)."""
-    compared = patches(fixed, moving, cells, COUNT, POINT_STEP_MM)
-    fits = tried(compared, movement)
-    away = best_places(fits)
+    voxel_mm = float(np.cbrt(1000 * max(fixed.voxel_ml, moving.voxel_ml)))
+    step_mm = float(np.clip(voxel_mm, *PLACE_STEP_MM))
+    compared = patches(fixed, moving, cells, COUNT, max(POINT_STEP_MM, POINT_STEP_VOXELS * voxel_mm))
+    fits = tried(compared, movement, step_mm)
     weights = fits.reshape(len(fits), -1).max(axis=1)
-    distance = np.sqrt((away**2).sum(axis=1))
-    score = float((weights * (distance < NEAR_MM)).sum() / max(1e-9, weights.sum()))
-    return Agreement(score, weighted_median(distance, weights), len(distance))
+    steps = np.sqrt((best_places(fits) ** 2).sum(axis=1))
+    score = float((weights * (steps < NEAR)).sum() / max(1e-9, weights.sum()))
+    return Agreement(score, weighted_median(steps, weights) * step_mm, len(steps))
 
 
-def tried(compared: Patches, movement: Matrix) -> npt.NDArray[np.float64]:
+def tried(compared: Patches, movement: Matrix, step_mm: float) -> npt.NDArray[np.float64]:
     """The squared correlation of every patch at every place: (P, n, n, n) with n = 2 REACH + 1."""
-    places = np.arange(-REACH, REACH + 1) * PLACE_STEP_MM
+    places = np.arange(-REACH, REACH + 1) * step_mm
     rows = []
     for shift in product(places, repeat=3):
         shifted = movement.copy()
@@ -62,11 +63,11 @@ def tried(compared: Patches, movement: Matrix) -> npt.NDArray[np.float64]:
 
 
 def best_places(fits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Where each patch fits best relative to its own place, (P, 3) mm; a parabola along each axis refines the place."""
+    """Where each patch fits best relative to its own place, (P, 3) in steps; refined by a parabola along each axis."""
     size = fits.shape[1]
     best = np.stack(np.unravel_index(fits.reshape(len(fits), -1).argmax(axis=1), fits.shape[1:]), axis=1)
     rows = np.arange(len(fits))
-    away = (best - REACH).astype(np.float64)
+    away: npt.NDArray[np.float64] = (best - size // 2).astype(np.float64)
     for axis in range(3):
         before, after = best.copy(), best.copy()
         before[:, axis], after[:, axis] = best[:, axis] - 1, best[:, axis] + 1
@@ -74,7 +75,7 @@ def best_places(fits: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         a, b, c = (fits[(rows, *np.clip(at, 0, size - 1).T)] for at in (before, best, after))
         bend = a - 2 * b + c
         away[:, axis] += np.where(inner & (bend < -1e-9), (a - c) / np.where(bend < -1e-9, 2 * bend, 1.0), 0.0)
-    return away * PLACE_STEP_MM
+    return away
 
 
 def weighted_median(values: npt.NDArray[np.float64], weights: npt.NDArray[np.float64]) -> float:

@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from konsil.cohort.binning import binned
 from konsil.cohort.volume import Volume
 from konsil.errors import BadInput
 from konsil.registration.agreement import Agreement, agree
+from konsil.registration.cropping import cropped
 from konsil.registration.information import information
 from konsil.registration.motion import Matrix, climb, inverse_of
 from konsil.registration.patches import patches
-from konsil.registration.pyramid import binned, cropped
 
 COARSE_MM, MIDDLE_MM = 4.0, 2.0
 PATCHES = 1500
@@ -51,11 +52,15 @@ class Movement:
 
 @dataclass(frozen=True)
 class Side:
-    """One image with its brain: full resolution near the brain, 2 mm, 4 mm, and the brain with a rim at 4 mm."""
+    """One image with its brain: full resolution near the brain, 2 mm, 4 mm; the brain at 4 mm, and with a rim.
+
+    The rim helps to find the way. Patches stay in the brain: the scalp does not move with it.
+    """
 
     full: Volume
     middle: Volume
     coarse: Volume
+    solid: Volume
     cells: Volume
     centre: npt.NDArray[np.float64]  # of the brain, RAS mm
 
@@ -79,7 +84,7 @@ def find_rigid(
     matrix = refine(a, b, best_start(a, b, guess))
     middle = information(a.middle, b.middle, a.cells, b.cells, per_cell=2)
     before, after = middle.evaluate(np.eye(4))[0], middle.evaluate(matrix)[0]
-    agreement = agree(a.middle, b.middle, a.cells, matrix)
+    agreement = agree(a.middle, b.middle, a.solid, matrix)
     found = inverse_of(matrix) if turned_round else matrix
     centre = sides[0].centre
     moved = float(np.linalg.norm(found[:3, :3] @ centre + found[:3, 3] - centre))
@@ -100,7 +105,7 @@ def side_of(image: Volume, brain: npt.NDArray[Any]) -> Side:
     cells = Volume(ndimage.binary_dilation(solid), inside.affine)
     centre = inside.affine[:3, :3] @ np.argwhere(solid).mean(0) + inside.affine[:3, 3]
     full = cropped(image, inside, CROP_MARGIN_MM)
-    return Side(full, middle, binned(middle, COARSE_MM), cells, centre)
+    return Side(full, middle, binned(middle, COARSE_MM), Volume(solid, inside.affine), cells, centre)
 
 
 def best_start(fixed: Side, moving: Side, guess: Matrix | None) -> Matrix:
@@ -117,7 +122,7 @@ def refine(fixed: Side, moving: Side, start: Matrix) -> Matrix:
     """From a start that is right within some millimetres to the answer."""
     middle = information(fixed.middle, moving.middle, fixed.cells, moving.cells, per_cell=2)
     near, _ = climb(middle, start, fixed.centre)
-    fine = patches(fixed.full, moving.full, fixed.cells, PATCHES)
+    fine = patches(fixed.full, moving.full, fixed.solid, PATCHES)
     return climb(fine, near, fixed.centre)[0]
 
 

@@ -1,7 +1,6 @@
-"""Coarser and smaller copies of an image, so that a search begins roughly and ends where it matters.
+"""Coarser copies of an image by means over blocks of whole voxels: cheap, without aliasing, exact about where they lie.
 
-A coarser copy is the mean over blocks of whole voxels: cheap, without aliasing, and exact about where it lies. Axes
-whose voxels are long already (thick slices) stay as they are. All affines map voxel indices to RAS mm.
+Axes whose voxels are long already (thick slices) stay as they are. Affines map voxel indices to RAS mm.
 """
 
 from __future__ import annotations
@@ -37,19 +36,3 @@ def mean_of_neighbours(data: npt.NDArray[np.generic], axis: int, count: int) -> 
         along[axis] = slice(start, None, count)
         total = total + data[tuple(along)].astype(np.float32)
     return np.asarray(total / np.float32(count))
-
-
-def cropped(volume: Volume, around: Volume, margin_mm: float) -> Volume:
-    """The part of `volume` that holds everything above 0.5 in `around`, and a margin; float32."""
-    inside = np.argwhere(around.data > 0.5)
-    corners = np.array(np.meshgrid(*zip(inside.min(0) - 0.5, inside.max(0) + 0.5, strict=True))).reshape(3, -1)
-    points = around.affine[:3, :3] @ corners + around.affine[:3, 3:]
-    inverse = np.linalg.inv(volume.affine)
-    index = inverse[:3, :3] @ points + inverse[:3, 3:]
-    margin = margin_mm / volume.spacing_mm
-    low = np.clip(np.floor(index.min(1) - margin), 0, np.array(volume.data.shape) - 2).astype(int)
-    high = np.clip(np.ceil(index.max(1) + margin) + 1, low + 2, volume.data.shape).astype(int)
-    affine = volume.affine.copy()
-    affine[:3, 3] += volume.affine[:3, :3] @ low
-    part = volume.data[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    return Volume(np.ascontiguousarray(part, dtype=np.float32), affine)
