@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from konsil.cohort.folder import CohortFolder, SiteFolder
 from konsil.dicom.choices import Question, open_questions, record
+from konsil.dicom.numbering import started_s
+from konsil.dicom.reading import discreet
 from konsil.dicom.scan import read_scan, scan
 from konsil.errors import BadInput
 from konsil.types import Json
@@ -165,6 +168,53 @@ def test_a_name_that_speaks_of_contrast_decides_only_together_with_the_order(
         assert chosen(cohort) == "series 3"
     else:
         assert "its name suggests a contrast agent" in " ".join(one.facts for one in only_question(cohort).candidates)
+
+
+@pytest.mark.parametrize(
+    ("t1w", "flair"),
+    [
+        ("t2_tirm_tra_dark-fluid", "T1 mprage nativ"),
+        ("FLAIR sagittal 3D", "T1 EG 3D sans inj"),
+        ("T2 FLAIR tra", "T1 sag"),
+    ],
+)
+def test_names_that_lie_change_nothing(
+    cohort: CohortFolder, tmp_path: Path, series: Writer, t1w: str, flair: str
+) -> None:
+    series(tmp_path / "inbox" / "a", "T1w", number=3, SeriesDescription=t1w, ProtocolName=t1w)
+    series(tmp_path / "inbox" / "b", "FLAIR", number=4, SeriesDescription=flair, ProtocolName=flair)
+    scan(cohort.site, "ms", tmp_path / "inbox")
+    assert (chosen(cohort), chosen(cohort, "FLAIR")) == ("series 3", "series 4")
+
+
+def test_a_scan_that_was_broken_off_is_not_preferred(cohort: CohortFolder, inbox: Path, series: Writer) -> None:
+    repeat(inbox, series, skip=(0, 1, 2))
+    scan(cohort.site, "ms", inbox)
+    assert chosen(cohort) == "series 3"
+    assert "it covers less" in only_case(cohort)["others"][0]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [
+        ("101112.5", 36672.5),
+        ("1011", 36660.0),
+        ("10:11:12", 36672.0),
+        ("101112.5+0100", 36672.5),
+        ("10nan", None),
+        ("1011inf", None),
+        ("1011nan", None),
+        ("9911", None),
+        ("", None),
+    ],
+)
+def test_the_time_of_a_scan_is_read_or_not_known(time: str, seconds: float | None) -> None:
+    with discreet():
+        header = Dataset()
+        header.AcquisitionTime = time
+        assert started_s(header) == seconds
+        header.AcquisitionTime, header.AcquisitionDateTime = None, f"20210506{time}"
+        assert started_s(header) == seconds
 
 
 def test_a_localiser_is_never_chosen_even_if_it_hides_its_kind(

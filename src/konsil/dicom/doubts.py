@@ -22,7 +22,7 @@ KEY_DIGITS = 6
 
 def key_of(series: Series, pseudonyms: Pseudonyms) -> str:
     """The key of a series: its number, and six digits of the keyed UID of its first image."""
-    return f"{series.number}-{pseudonyms.uid(str(series.header.SOPInstanceUID))[-KEY_DIGITS:]}"
+    return f"{series.number}-{pseudonyms.uid(str(series.header.get('SOPInstanceUID', series.uid)))[-KEY_DIGITS:]}"
 
 
 def questions_about(case: str, choice: Choice, look: Look, pseudonyms: Pseudonyms) -> list[Question]:

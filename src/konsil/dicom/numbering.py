@@ -19,6 +19,8 @@ from konsil.dicom.geometry import Repeated, macros
 from konsil.dicom.headers import Instance
 from konsil.dicom.physics import first_number, number, words
 
+SECONDS_OF_A_DAY = 24 * 3600 + 1
+"""With a leap second."""
 VARIES = {
     ("EchoTime", "EffectiveEchoTime"): "several echo times",
     ("InversionTime", "InversionTimes"): "several inversion times",
@@ -79,6 +81,7 @@ def started_s(header: Dataset) -> float | None:
     if len(clock) < 4 or not clock[:4].isdigit():
         return None
     try:
-        return int(clock[:2]) * 3600 + int(clock[2:4]) * 60 + float(clock[4:].split("+")[0].split("-")[0] or 0)
+        time = int(clock[:2]) * 3600 + int(clock[2:4]) * 60 + float(clock[4:].split("+")[0].split("-")[0] or 0)
     except ValueError:
         return None
+    return time if 0 <= time < SECONDS_OF_A_DAY else None

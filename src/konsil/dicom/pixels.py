@@ -27,8 +27,8 @@ SOPClassUID Rows Columns SamplesPerPixel PhotometricInterpretation NumberOfFrame
 PixelRepresentation PlanarConfiguration PixelData
 """
 SIZES = ("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel")
-MOST_SAMPLES = 1 << 28
-"""A compressed file can claim any size; a head at 0.5 mm has half as many."""
+MOST_SAMPLES = 1 << 27
+"""Of a file, and of a volume: a compressed file can claim any size; a head at 0.5 mm has half as many."""
 
 
 class Look:
@@ -64,7 +64,7 @@ def sampled(inbox: Path, series: Series) -> tuple[Planes, Grid] | None:
     None if the series is not one volume or its pixels cannot be decoded.
     """
     grid = series.grid
-    if grid is None:
+    if grid is None or not np.isfinite(grid.affine).all() or math.prod(grid.shape) > MOST_SAMPLES:
         return None
     step = max(1, round(COARSE_MM / grid.spacing_mm[2]))
     files: dict[str, Planes | None] = {}

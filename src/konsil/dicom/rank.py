@@ -26,6 +26,7 @@ from konsil.dicom.series import Series
 
 MENTIONS_CONTRAST = re.compile(r"\+\s?c\b|\+\s?km\b|\bpost\b|t1post|gado|\bgd\b|\bkm\b|\bce\b", re.IGNORECASE)
 REACH_STEP_MM = 20.0
+FARTHEST_MM = 1e6
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def voxel_mm(series: Series) -> float:
 
 def reach(series: Series) -> int:
     """The smallest extent, in steps of 20 mm."""
-    return round(min(series.reach_mm) / REACH_STEP_MM)
+    return round(min(*series.reach_mm, FARTHEST_MM) / REACH_STEP_MM)
 
 
 def when(series: Series) -> tuple[float, int]:
