@@ -23,10 +23,8 @@ from pynetdicom import AE, _config
 from pynetdicom.sop_class import SecondaryCaptureImageStorage, Verification
 
 from konsil.cohort.folder import SiteFolder
-from konsil.dicom.arrivals import ARRIVING, Arrivals, identity_of
-from konsil.dicom.peers import Peer, read_peers, why_refused
+from konsil.dicom.arrivals import ARRIVING
 from konsil.dicom.scan import scan
-from konsil.errors import BadInput, BadSetting
 
 Writer = Callable[..., str]
 PEERS = "PACS@127.0.0.0/8,MR 1,ELSEWHERE@10.9.8.7"
@@ -378,48 +376,3 @@ def test_a_port_in_use_and_missing_peers_are_sentences(tmp_path: Path, receiver:
 
     assert "cannot listen at" in said("PACS")
     assert "nobody may send images" in said("")
-
-
-def test_an_image_that_comes_again_corrected_replaces_the_former(tmp_path: Path, images: Path) -> None:
-    file = sorted(images.iterdir())[0]
-    first = file.read_bytes()
-    second = first.replace(b"Klinikum Nordtor", b"Klinikum Suedtor")
-    with Arrivals(tmp_path / "inbox") as arrivals:
-        fresh = [arrivals.keep(content, identity_of(content)) for content in (first, first, second)]
-        assert fresh == [True, False, True]
-        (kept,) = arrivals.folder.glob("*/*")
-        assert kept.read_bytes() == second
-        assert kept.stat().st_mode & 0o777 == 0o640
-
-
-def test_what_another_writer_is_writing_is_not_cleaned_away(tmp_path: Path) -> None:
-    with Arrivals(tmp_path) as first:
-        (first.folder / "study").mkdir()
-        (first.folder / "study" / ".part-1.dcm").write_bytes(b"half")
-        with Arrivals(tmp_path):
-            assert list(first.folder.glob("*/.part-*"))
-    with Arrivals(tmp_path) as alone:
-        assert not list(alone.folder.glob("*/.part-*"))
-
-
-def test_bytes_that_are_no_dicom_have_no_identity() -> None:
-    for content in (b"", b"x" * 300, b"\0" * 128 + b"DICM" + b"\2\0"):
-        with pytest.raises(BadInput):
-            identity_of(content)
-
-
-def test_peers_are_read_and_asked() -> None:
-    peers = read_peers(["PACS@10.1.2.3", "MR", "PACS@fd00::/8"])
-    assert peers[1] == Peer("MR")
-    assert why_refused(peers, "PACS", "10.1.2.3") == ""
-    assert why_refused(peers, "PACS", "::ffff:10.1.2.3") == ""
-    assert why_refused(peers, "PACS", "fd12::1") == ""
-    assert why_refused(peers, "MR", "192.168.0.1") == ""
-    assert "address" in why_refused(peers, "PACS", "10.1.2.4")
-    assert "not among" in why_refused(peers, "mr", "10.1.2.3")
-
-
-@pytest.mark.parametrize("text", ["", "PACS@", "PACS@pacs.example.org", "A" * 17, "A\\B", "P@10.0.0.0/99", "ÄTHER"])
-def test_an_unusable_peer_is_a_sentence(text: str) -> None:
-    with pytest.raises(BadSetting):
-        read_peers([text])
