@@ -16,13 +16,14 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import pydicom
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
+from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
 from konsil.dicom.archive import DAMAGED
@@ -123,12 +124,19 @@ def settle(dataset: Dataset) -> None:
             if isinstance(element, RawDataElement):
                 dataset[tag] = element
             value = dataset[tag].value
+            if dataset[tag].VR in ("DS", "IS") and not is_numeric(value):
+                raise ValueError("text where a number belongs")
         except BROKEN:
             del dataset[tag]
             continue
         if isinstance(value, Sequence):
             for item in value:
                 settle(item)
+
+
+def is_numeric(value: Any) -> bool:
+    """A number, several, or none; pydicom hands out as text what it cannot read as a number."""
+    return not any(isinstance(one, str) and one for one in (value if isinstance(value, MultiValue) else [value]))
 
 
 def understood(element: DataElement | RawDataElement) -> DataElement | RawDataElement:
