@@ -144,7 +144,7 @@ def cost(folder: Path, resolution_mm: float) -> dict[str, Any]:
     orient(cohort)
     mask(cohort)
     command = [sys.executable, __file__, "--measure", str(cohort.path)]
-    answer: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    answer: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
     return answer
 
 

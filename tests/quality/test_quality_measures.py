@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
+from konsil.cohort.volume import Volume
 from konsil.quality.air import air_structure
+from konsil.quality.atlas import Placement
 from konsil.quality.coverage import beyond_faces_mm, cropped_percent, volume_similarity, voxel_deviation_mm
+from konsil.quality.image_measures import measure_image
+from konsil.quality.limits import measure_kinds
 from konsil.quality.noise import noise_sd, signal_to_noise
 from konsil.quality.regions import otsu
 from konsil.quality.sharpness import efc
@@ -105,3 +109,19 @@ def test_volume_similarity(a: float, b: float, similarity: float | None) -> None
 def test_otsu_splits_two_heaps_between_them() -> None:
     values = np.concatenate([RNG.normal(10, 2, 500), RNG.normal(50, 5, 2000)])
     assert 15 < otsu(values) < 38
+
+
+def test_otsu_knows_one_heap_when_it_sees_one() -> None:
+    assert otsu(np.full(100, 7)) == 7
+
+
+def test_an_even_brain_without_air_leaves_most_measures_open_with_a_note() -> None:
+    image = Volume(np.pad(np.full((20, 20, 20), 100, np.int16), 4), np.diag([4.0, 4, 4, 1]))
+    found = measure_image(image, image.data > 0, Placement(np.eye(4), 1.0), 4.0, "FLAIR")
+    assert {f"flair_{name}" for name in found} | {"flair_artifact_probability"} == {
+        key for key in measure_kinds() if key.startswith("flair_")
+    }
+    open_ones = {name for name, measured in found.items() if measured.value is None}
+    assert {"snr_parenchyma", "cnr", "cjv", "fwhm_avg", "qi_1", "gsr_y", "streak_z", "fber"} <= open_ones
+    assert all(found[name].note for name in open_ones)
+    assert found["brain_ml"].value == pytest.approx(8000 * 0.064)

@@ -55,9 +55,14 @@ def find_regions(image: Volume, brain: Mask, placement: Placement) -> Regions:
 
 
 def otsu(values: npt.NDArray[Any]) -> float:
-    """The threshold that splits values into two classes with the least variance within (Otsu, IEEE SMC 1979)."""
+    """The threshold that splits values into two classes with the least variance within (Otsu, IEEE SMC 1979).
+
+    Values that are all equal are one class: the threshold is their value.
+    """
     low, high = np.percentile(values, [0.5, 99.5])
-    counts, edges = np.histogram(values, bins=128, range=(low, max(high, low + 1e-6)))
+    if low == high:
+        return float(high)
+    counts, edges = np.histogram(values, bins=128, range=(low, high))
     middles = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(counts)
     above = below[-1] - below
