@@ -118,6 +118,24 @@ def test_an_answer_to_another_question_is_refused(
     assert len(open_questions(cohort)) == 1
 
 
+def shifted(folder: Path, offset_mm: float) -> None:
+    """Move a series within its frame of reference."""
+    for file in folder.iterdir():
+        image = dcmread(file)
+        x, y, z = image.ImagePositionPatient
+        image.ImagePositionPatient = [x, y, z + offset_mm]
+        image.save_as(file)
+
+
+@pytest.mark.parametrize(("offset_mm", "count"), [(80.0, 0), (140.0, 1)])
+def test_a_pair_far_apart_in_one_frame_is_a_warning(
+    cohort: CohortFolder, inbox: Path, offset_mm: float, count: int
+) -> None:
+    shifted(inbox / "Plantagenet_W" / "a", offset_mm)
+    scan(cohort.site, "ms", inbox)
+    assert len([text for text in only_case(cohort)["warnings"] if "lie 140 mm apart" in text]) == count
+
+
 def test_questions_hold_no_identifier(
     cohort: CohortFolder, inbox: Path, series: Writer, planted: dict[str, str]
 ) -> None:

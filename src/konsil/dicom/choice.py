@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from konsil.dicom.contrast import FLAIR, ODD_INVERSION, SEG, T1W, T1W_POST, T2W, UNTOLD
 from konsil.dicom.pixels import Look
 from konsil.dicom.rank import Company, advantage, mentions_contrast, rank, when
@@ -24,6 +26,9 @@ from konsil.dicom.series import Series
 CANDIDATES = {T1W: (T1W, T1W_POST), FLAIR: (FLAIR,)}
 PERHAPS = {T1W: (UNTOLD,), FLAIR: (UNTOLD, T2W, ODD_INVERSION)}
 """Contrasts, by header, of series that may play a role all the same, if water is dark in them."""
+
+FAR_APART_MM = 100.0
+"""Distance of the centres of two images of one head in one session; fields of view differ by less."""
 
 
 @dataclass(frozen=True)
@@ -179,12 +184,19 @@ def lacking(choice: Choice, day: Sequence[Series], settled: Settled) -> str:
 def warnings_about(choice: Choice, day: Sequence[Series]) -> list[str]:
     """What a person should know about the proposal although it is accepted."""
     warnings = [sentence for role in (T1W, FLAIR) for sentence in warnings_about_one(role, choice.chosen[role], day)]
-    frames = {choice.chosen[role].frame_of_reference for role in (T1W, FLAIR)}
-    if len(frames) > 1 or "" in frames:
-        warnings.append(
-            "T1w and FLAIR do not share a frame of reference; registration will have to bring them together."
-        )
-    return warnings
+    return warnings + warnings_about_the_pair(choice.chosen[T1W], choice.chosen[FLAIR])
+
+
+def warnings_about_the_pair(t1w: Series, flair: Series) -> list[str]:
+    """Whether both were made in one position: no refusal, since registration will find out and can refuse."""
+    if not t1w.frame_of_reference or t1w.frame_of_reference != flair.frame_of_reference:
+        return ["T1w and FLAIR do not share a frame of reference; registration will have to bring them together."]
+    if t1w.grid is None or flair.grid is None:
+        return []
+    apart_mm = float(np.linalg.norm(t1w.grid.centre - flair.grid.centre))
+    if apart_mm < FAR_APART_MM:
+        return []
+    return [f"T1w and FLAIR lie {apart_mm:.0f} mm apart in one frame of reference: do they show the same patient?"]
 
 
 def warnings_about_one(role: str, series: Series, day: Sequence[Series]) -> list[str]:

@@ -80,6 +80,12 @@ class Grid:
         return float(size[0]), float(size[1]), float(size[2])
 
     @property
+    def centre(self) -> Float:
+        """The world point in the middle of the volume, RAS mm."""
+        middle: Float = (self.affine @ [*((count - 1) / 2 for count in self.shape), 1])[:3]
+        return middle
+
+    @property
     def extent_mm(self) -> tuple[float, float, float]:
         """Size of the volume along the three axes."""
         x, y, z = (count * size for count, size in zip(self.shape, self.spacing_mm, strict=True))
