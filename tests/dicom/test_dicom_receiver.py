@@ -183,6 +183,28 @@ def test_what_was_acknowledged_is_there_once_and_unchanged(receiver: Running, im
     assert set(receiver.images) - before == set(new), "a copy is the same file"
 
 
+@pytest.mark.realdata
+def test_images_are_kept_as_they_are_packed(receiver: Running, data: Path) -> None:
+    """One image in nine transfer syntaxes: each comes in its own and takes the place of the former."""
+    for file in sorted((data / "dicom" / "nasty_dcm_qa_ts" / "In").iterdir()):
+        image = pydicom.dcmread(file)
+        entity = AE("PACS")
+        entity.add_requested_context(image.SOPClassUID, image.file_meta.TransferSyntaxUID)
+        association = entity.associate("127.0.0.1", receiver.port, ae_title="KONSIL")
+        assert association.send_c_store(image).Status == 0
+        association.release()
+        (kept,) = [one for one in map(pydicom.dcmread, receiver.images) if one.SOPInstanceUID == image.SOPInstanceUID]
+        assert kept.file_meta.TransferSyntaxUID == image.file_meta.TransferSyntaxUID
+        assert kept.PixelData == image.PixelData
+
+
+@pytest.mark.parametrize("sop_class", [EnhancedMRImageStorage, SegmentationStorage])
+def test_enhanced_images_and_segmentations_are_kept(receiver: Running, images: Path, sop_class: str) -> None:
+    (image,) = read(images, 1)
+    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = sop_class
+    assert send(receiver.port, [image]) == [0]
+
+
 def test_received_images_make_a_case(tmp_path: Path, receiver: Running, series: Writer) -> None:
     for number, kind in ((3, "T1w"), (4, "FLAIR")):
         series(tmp_path / kind, kind, number=number, PatientID="P-receive", StudyInstanceUID="1.2.3.77")
