@@ -23,7 +23,7 @@ STYLE = (
     "body{font:15px/1.5 system-ui,'Segoe UI','DejaVu Sans',sans-serif;margin:0 auto;padding:24px 28px;max-width:1180px;"
     "color:var(--text);background:var(--ground)}h1{font-size:24px;margin:0 0 12px}a{color:var(--link);font-weight:600}"
     "table{border-collapse:collapse;width:100%}td{padding:10px 16px 10px 0;border-bottom:1px solid var(--line)}"
-    "td:last-child,p,footer{color:var(--quiet)}footer{margin-top:32px;font-size:13px}"
+    "td:first-child{width:30%}td:last-child,p,footer{color:var(--quiet)}footer{margin-top:32px;font-size:13px}"
 )
 
 
@@ -83,9 +83,9 @@ def federation_index(home: Path) -> str:
 
 
 def standing(folder: Path) -> str:
-    """How a federation stands, from what lies in its folder."""
+    """How a federation stands, from what lies in its folder: in the words of its report, once there is one."""
     if (folder / "report.html").is_file():
-        return "report"
+        return told(folder / "summary.json")
     try:
         if (folder / "decision.json").is_file():
             accepted = read_json(folder / "decision.json").get("accepted")
@@ -93,6 +93,16 @@ def standing(folder: Path) -> str:
     except KonsilError:
         return "decision cannot be read"
     return "running" if (folder / "charter.json").is_file() else "in preparation"
+
+
+def told(summary: Path) -> str:
+    """Title and outcome of a federation: `MS lesions. Finished: 4 rounds with all 3 sites (A, B, C).`"""
+    try:
+        content = read_json(summary)
+    except KonsilError:
+        return "report"
+    title = str(content.get("title") or "").strip()
+    return f"{title.rstrip('.')}. {content.get('sentence', '')}".removeprefix(". ").strip() or "report"
 
 
 def listing(title: str, rows: list[tuple[str, str, str]], empty: str) -> str:

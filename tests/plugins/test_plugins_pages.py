@@ -68,3 +68,18 @@ def test_a_federation_without_a_report_has_no_link(home: Path) -> None:
 def test_empty_lists_say_what_to_do(tmp_path: Path) -> None:
     assert "Prepare cohort" in quality_index(tmp_path)
     assert "No federation yet" in federation_index(tmp_path)
+
+
+def test_a_federation_is_told_in_the_words_of_its_report(home: Path) -> None:
+    assert "report</td>" in federation_index(home)
+    (home / "runs" / "run-1" / "summary.json").write_text('{"title": "MS <i>", "sentence": "Finished: 4 rounds."}')
+    assert "MS &lt;i&gt;. Finished: 4 rounds." in federation_index(home)
+
+
+def test_a_cohort_says_how_far_its_review_is(home: Path) -> None:
+    assert "1 case, 0 decided on; not signed yet" in quality_index(home)
+    (home / "work" / "ms-1").mkdir(parents=True)
+    (home / "work" / "ms-1" / "review.json").write_text("{}")
+    assert "1 case; its decisions cannot be read" in quality_index(home)
+    (home / "cohorts" / "ms-1" / "cohort.json").write_text("{}")
+    assert "1 case; signed and frozen" in quality_index(home)
