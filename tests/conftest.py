@@ -60,32 +60,35 @@ def planted_in() -> Callable[[Iterable[Path], Iterable[str]], dict[str, list[str
 
 def search(files: Iterable[Path], words: Iterable[str]) -> dict[str, list[str]]:
     """Look for every word in every byte of the files, in capitals or not."""
-    patterns = {word: spelled(word) for word in words}
+    forms = {word: spellings(word) for word in words}
     found = {}
     for path in files:
         content = unpacked(path).lower()
         text = b"\n".join(READABLE.findall(content) + READABLE.findall(content.replace(b"\0", b"")))
-        hits = [word for word, pattern in patterns.items() if pattern.search(text if word.isascii() else content)]
+        hits = sorted(word for word, written in forms.items() if is_in(text if word.isascii() else content, written))
         if hits:
-            found[path.name] = sorted(hits)
+            found[path.name] = hits
     return found
 
 
-def spelled(word: str) -> re.Pattern[bytes]:
-    """What a word looks like in bytes, in lower case.
-
-    A number must not be a part of a longer one, or any measured value might hold it by chance. A day (YYYYMMDD) is
-    also found with a time behind it, and with hyphens, points and slashes.
-    """
-    if word.isdecimal():
-        forms = {rf"(?<![\d.]){word}(?=\d{{6}}(?!\d)|(?!\d))"}
+def spellings(word: str) -> set[bytes]:
+    """What a word looks like in bytes, in lower case; a day (YYYYMMDD) also with hyphens, points and slashes."""
+    texts = {word, json.dumps(word)[1:-1], html.escape(word), quote(word)}
+    if re.fullmatch(r"(19|20)\d{6}", word):
         year, month, day = word[:4], word[4:6], word[6:]
-        forms |= {f"{year}-{month}-{day}", f"{year}/{month}/{day}", rf"{day}\.{month}\.{year}", f"{day}/{month}/{year}"}
-        return re.compile("|".join(sorted(forms)).encode())
-    texts = {text.lower() for text in (word, json.dumps(word)[1:-1], html.escape(word), quote(word))}
+        texts |= {f"{year}-{month}-{day}", f"{year}/{month}/{day}", f"{day}.{month}.{year}", f"{day}/{month}/{year}"}
     alphabets = ("utf-8",) if word.isascii() else ("utf-8", "utf-16-le", "utf-16-be", "latin-1")
-    coded = {text.encode(alphabet, "ignore") for text in texts for alphabet in alphabets}
-    return re.compile(b"|".join(map(re.escape, sorted(coded))))
+    return {text.lower().encode(alphabet, "ignore") for text in texts for alphabet in alphabets}
+
+
+def is_in(text: bytes, forms: set[bytes]) -> bool:
+    """One of the forms is in the text; a number as a whole one, since measured values hold any digits by chance.
+
+    A day is also found with a time behind it (YYYYMMDDHHMMSS).
+    """
+    there = [form for form in forms if form in text]
+    whole = rb"(?<![\d.])%s(?=\d{6}(?!\d)|(?!\d))"
+    return any(not form.isdigit() or re.search(whole % form, text) for form in there)
 
 
 def unpacked(path: Path) -> bytes:
