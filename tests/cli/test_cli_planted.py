@@ -23,6 +23,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
+from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 from typer.testing import CliRunner
 
 from konsil.cli.app import assemble
@@ -104,9 +105,13 @@ def disfigure(header: Dataset) -> None:
     header.preamble = text.encode().ljust(128, b"\0")
 
 
-def plant(inbox: Path) -> set[str]:
-    """Disfigure every file, rename folders, pack one patient, and add what fails; returns all UIDs of the originals."""
+def plant(inbox: Path, doubled: str) -> set[str]:
+    """Disfigure every file, rename folders, pack one patient, and add what fails; returns all UIDs of the originals.
+
+    The patient in the folder `doubled` gets a second T1w, so that a person has to choose.
+    """
     uids = set()
+    double(inbox / doubled)
     with discreet():
         for path in sorted(path for path in inbox.rglob("*") if path.is_file()):
             header = pydicom.dcmread(path)
@@ -120,7 +125,8 @@ def plant(inbox: Path) -> set[str]:
     shutil.rmtree(patients[0])
     for count, patient in enumerate(patients[1:]):
         patient.rename(inbox / f"Wendelgard Quastenflosse {count}")
-    some = next(path for path in inbox.rglob("*") if path.is_file() and path.suffix != ".zip")
+    some = next(path for path in sorted(inbox.rglob("*")) if path.is_file() and path.suffix != ".zip")
+    capture(some, inbox / "Wendelgard_screen.dcm")
     (inbox / "Quastenflosse.dcm").write_bytes(some.read_bytes()[:900])
     (inbox / "Wendelgard_cut.zip").write_bytes(b"PK\x03\x04 Wendelgard")
     mask = nib.Nifti1Image(np.ones((9, 9, 9), np.uint8), np.eye(4))
@@ -129,17 +135,42 @@ def plant(inbox: Path) -> set[str]:
     return {uid for uid in uids if not uid.startswith("1.2.840.10008.")}
 
 
+def double(patient: Path) -> None:
+    """Repeat the T1w under other UIDs, with other pixels."""
+    (series,) = patient.glob("*/003*")
+    for path in sorted(series.iterdir()):
+        header = pydicom.dcmread(path)
+        pixels = np.frombuffer(header.PixelData, np.uint16)
+        header.PixelData = (pixels + (pixels > 0)).astype(np.uint16).tobytes()
+        header.SeriesNumber = 7
+        header.SeriesInstanceUID, header.SOPInstanceUID = f"{header.SeriesInstanceUID[:50]}.7", generate_uid()
+        header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
+        (series.parent / "007_again").mkdir(exist_ok=True)
+        header.save_as(series.parent / "007_again" / path.name)
+
+
+def capture(source: Path, target: Path) -> None:
+    """A picture of the screen, with who knows what in its pixels."""
+    with discreet():
+        header = pydicom.dcmread(source)
+        header.SOPClassUID = header.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+        header.SOPInstanceUID = header.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+        header.SeriesInstanceUID, header.ConversionType, header.BurnedInAnnotation = generate_uid(), "WSD", "YES"
+        header.save_as(target)
+
+
 @pytest.fixture(scope="module")
 def preparation(tmp_path_factory: pytest.TempPathFactory) -> Preparation:
-    """Three patients of site A, one without FLAIR, one with a slice missing, prepared step by step."""
+    """Four patients of site A: without FLAIR, with a slice missing, with two T1w, and one that comes through."""
     from konsil.phantom.hospital import write_hospital
 
     folder = tmp_path_factory.mktemp("planted")
     truth, inbox = folder / "truth.json", folder / "Nordtorklinik" / "Wendelgard"
     faults = {"missing_flair": 1, "missing_slice": 1}
-    write_hospital(inbox, site="A", cases=3, seed=11, resolution_mm=4.0, faults=faults, truth=truth)
-    planted = plant(inbox) | set(TOKENS)
-    for patient in json.loads(truth.read_text())["patients"]:
+    write_hospital(inbox, site="A", cases=4, seed=11, resolution_mm=4.0, faults=faults, truth=truth)
+    patients = json.loads(truth.read_text())["patients"]
+    planted = plant(inbox, max(one["folder"] for one in patients if not one["fault"])) | set(TOKENS)
+    for patient in patients:
         for value in patient["identifiers"].values():
             planted |= {str(value), *str(value).split("^")}
     done = Preparation(folder / "home", {value for value in planted if len(value) > 4} - {"MR HEAD"})
@@ -186,7 +217,8 @@ def test_the_preparation_went_to_its_end_with_cases_done_and_set_aside(preparati
     assert preparation.codes["freeze"] == 0, preparation.said["freeze"]
     frozen = read_json(preparation.home / "cohorts" / "ms" / "cohort.json")
     assert len(frozen["cases"]) == 1
-    assert len(frozen["excluded"]) == 2
+    assert len(frozen["excluded"]) == 3
+    assert "A person has to decide" in preparation.said["scan"]
 
 
 def test_no_planted_identifier_is_in_any_file(preparation: Preparation, planted_in: Search) -> None:
