@@ -62,7 +62,7 @@ class ApproveCharterOperator(HITLOperator):  # type: ignore[misc]  # the provide
 def question(cohorts: Mapping[str, str] | None = None) -> dict[str, Any]:
     """The fields of the form; with `cohorts` known, the newest is proposed and the others can be chosen."""
     names = list(cohorts or ())
-    offered: dict[str, Any] = {"enum": [*names, None], "values_display": cohorts} if cohorts else {}
+    offered: dict[str, Any] = {"enum": [*names, None], "values_display": {**cohorts, "null": "none"}} if cohorts else {}
     title = "Cohort that takes part (needed to approve)"
     why = "Reason (needed to reject)"
     return {

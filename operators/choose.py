@@ -70,7 +70,8 @@ def name_of(question: Question) -> str:
 
 def field(question: Question) -> Param:
     """One series among the candidates, none of them, or no answer."""
-    labels = {one.key: f"{one.key}: {one.label}" for one in question.candidates} | {NONE: "none of them"}
+    labels = {one.key: f"{one.key}: {one.label}" for one in question.candidates}
+    labels |= {NONE: "none of them", "null": "leave it aside for now"}
     return Param(
         None,
         type=["null", "string"],
