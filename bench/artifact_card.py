@@ -92,7 +92,8 @@ def sensitivity(figures: dict[str, Any]) -> str:
     faults = sorted(figures["T1w"]["sensitivity"])
     rows = [[fault, *(share(found["sensitivity"][fault]) for found in figures.values())] for fault in faults]
     limits = ", ".join(f"{suffix} above {found['limit']:.2f}" for suffix, found in figures.items())
-    return f"Found at a specificity of 0.95 ({limits}), from severity 0.3 on:\n\n" + table(["artifact", *figures], rows)
+    head = f"Found at a specificity of 0.95 ({limits}), from the severity on at which the eye finds it:\n\n"
+    return head + table(["artifact", *figures], rows)
 
 
 def curve(figures: dict[str, Any]) -> str:

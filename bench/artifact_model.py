@@ -3,7 +3,8 @@
 Nothing is judged on a patient that it was fitted on: patients are cut into five folds, scores are those of the model
 that did not see the patient's fold, and the calibration (Platt 1999: a line through the log-odds) is likewise that of
 the other folds. A second judgement leaves out a whole site. Both classes weigh the same. Weights are held at 0 or more,
-so that a trace can only raise the probability, never excuse another one.
+so that a trace can only raise the probability, never excuse another one, and only on the side to which artifacts push
+it.
 """
 
 from __future__ import annotations
@@ -23,25 +24,27 @@ from konsil.quality.artifact_score import hinges, matrix, scaled, with_strongest
 Rows = list[dict[str, Any]]
 Floats = npt.NDArray[np.float64]
 
-SCALES = {
-    "snr_parenchyma": "log",
-    "spike_score": "linear",
-    "gradient_entropy": "linear",
-    "fwhm_avg": "log",
-    "air_structure": "log",
-    "qi_1": "linear",
-    "qi_2": "linear",
-    "gsr_strongest": "linear",
-    "streak_strongest": "linear",
-    "line_jitter": "log",
-    "detail": "linear",
-    "shadow_ratio": "log",
-    "face_signal": "log",
-    "hole_ml": "linear",
-    "bright_share": "log",
-    "shading": "log",
-    "edge_strength": "log",
-    "air_level": "log",
+# Scale; which side of clean images an artifact pushes it to; and the least spread it is given. Phantoms are more alike
+# than patients: the least spreads are of the size by which a few clean public images differ from them.
+SCALES: dict[str, tuple[str, str, float]] = {
+    "snr_parenchyma": ("log", "down", 0.2),
+    "spike_score": ("linear", "up", 0.1),
+    "gradient_entropy": ("linear", "up", 0.004),
+    "fwhm_avg": ("log", "up down", 0.2),
+    "air_structure": ("log", "up", 0.05),
+    "qi_1": ("linear", "up", 0.005),
+    "qi_2": ("linear", "up", 0.005),
+    "gsr_strongest": ("linear", "up", 0.005),
+    "streak_strongest": ("linear", "up", 0.005),
+    "line_jitter": ("log", "up", 0.2),
+    "detail": ("linear", "down", 0.2),
+    "shadow_ratio": ("log", "up", 0.05),
+    "face_signal": ("log", "up", 0.3),
+    "hole_ml": ("linear", "up", 2.0),
+    "bright_share": ("linear", "up", 0.003),
+    "shading": ("log", "up", 0.2),
+    "edge_strength": ("log", "down", 0.05),
+    "air_level": ("log", "up", 0.3),
 }
 # Severity from which a planted artifact counts as one, by eye; milder ones are only looked at in the curve.
 VISIBLE = {
@@ -126,7 +129,8 @@ def fit(rows: Rows) -> dict[str, Any]:
         slope = weight * (sigmoid(odds) - truth)
         return cost, np.concatenate([[slope.sum()], values.T @ slope + 2 * PENALTY * beta[1:]])
 
-    bounds = [(None, None)] + [(0.0, None)] * values.shape[1]
+    free = [side in sides for side in ("up", "down") for _, sides, _ in SCALES.values()]
+    bounds = [(None, None)] + [(0.0, None if one else 0.0) for one in free]
     found = minimize(loss, np.zeros(values.shape[1] + 1), jac=True, bounds=bounds, method="L-BFGS-B")
     weights = [round(float(value), 5) for value in found.x[1:]]
     return {**model, "weights": weights, "intercept": round(float(found.x[0]), 5)}
@@ -135,12 +139,13 @@ def fit(rows: Rows) -> dict[str, Any]:
 def scale_of(clean: list[dict[str, float | None]]) -> dict[str, Any]:
     """Median and spread (from the 10th to the 90th percentile, as of a normal distribution) of clean images."""
     medians, spreads = [], []
-    for name, kind in SCALES.items():
+    for name, (kind, _, least) in SCALES.items():
         values = [value for row in clean if (value := scaled(row.get(name), kind)) is not None]
         low, middle, high = np.percentile(values, [10, 50, 90])
         medians.append(round(float(middle), 5))
-        spreads.append(round(max(float(high - low) / 2.563, 0.02 if kind == "log" else 0.002), 5))
-    return {"features": list(SCALES), "scales": list(SCALES.values()), "medians": medians, "spreads": spreads}
+        spreads.append(round(max(float(high - low) / 2.563, least), 5))
+    kinds = [kind for kind, _, _ in SCALES.values()]
+    return {"features": list(SCALES), "scales": kinds, "medians": medians, "spreads": spreads}
 
 
 def visible_from(fault: str) -> float:

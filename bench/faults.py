@@ -8,7 +8,8 @@ Caught means that a person is told of it: the case is set aside by a step that c
 warn or fail with a reason that concerns this fault (`ABOUT`). A case that is told for another reason counts as missed.
 Specificity is the share of clean patients whose verdict is pass. Seeds are not those of the artifact score's training.
 
-What was found is kept under `--cache`, one file per patient: a run that was stopped goes on.
+What was measured is kept under `--cache`, one file per patient: a run that was stopped goes on. It is judged each time
+it is counted, by the limits and the artifact score of the day.
 
     python bench/faults.py --patients 210 --workers 2 --json build/bench/faults.json --docs docs/quality-faults.md
 """
@@ -30,21 +31,24 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta
 
-from konsil.cohort.folder import SiteFolder
+from konsil.cohort.cases import Case
+from konsil.cohort.folder import SUFFIXES, CohortFolder, SiteFolder
+from konsil.cohort.volume import read_volume
 from konsil.dicom.convert import convert
 from konsil.dicom.deidentify import deidentify
 from konsil.dicom.scan import scan
 from konsil.files import read_json, write_json
 from konsil.phantom.hospital import write_hospital
-from konsil.quality.limits import load_limits
-from konsil.quality.masks import mask
-from konsil.quality.verdict import judge
+from konsil.quality.artifact_score import artifact_probability, measure_artifacts
+from konsil.quality.limits import load_limits, measure_kinds
+from konsil.quality.masks import mask, read_placement
+from konsil.quality.verdict import judge, place
 from konsil.registration.orient import orient
 from konsil.registration.register import register
 
 SITES = ("A", "B", "C")
 FIRST_SEED = 200  # of the first hospital; patient numbers are 1000 times as large, far from those of the training
-RESOLUTION_MM = 2.0
+RESOLUTION_MM, LIMITS = 2.0, "phantom-2mm"
 CLEAN_SHARE = 0.4
 FAULTS = (
     "motion",
@@ -123,12 +127,26 @@ def steps(site: SiteFolder, inbox: Path) -> dict[str, Any]:
         note(aside, "convert", convert(site, folder.name).set_aside)
         for step, work in (("orient", orient), ("mask", mask), ("register", register)):
             note(aside, step, work(folder).set_aside)
-        note(aside, "qc", judge(folder, limits=load_limits("phantom-2mm")).set_aside)
+        note(aside, "qc", judge(folder, limits=load_limits(LIMITS)).set_aside)
     judged = [read_json(folder.qc(case)) for case in folder.cases() if folder.qc(case).is_file()]
-    told = {key: row["verdict"] for qc in judged for key, row in qc["measures"].items() if row["verdict"] != "pass"}
     values = {key: row["value"] for qc in judged for key, row in qc["measures"].items()}
-    verdict = judged[0]["verdict"] if judged else None
-    return {"set_aside": list(aside.values()), "verdict": verdict, "told": told, "values": values}
+    features = {suffix: features_of(folder, case, suffix) for case in folder.cases() for suffix in SUFFIXES}
+    return {"set_aside": list(aside.values()), "values": values, "features": features if judged else {}}
+
+
+def features_of(folder: CohortFolder, case: Case, suffix: str) -> dict[str, float | None]:
+    """What the artifact score reads, kept so that another model can be tried on the same patients."""
+    image = read_volume(folder.oriented(case, suffix), f"the oriented {suffix}")
+    return measure_artifacts(image, read_placement(folder, case, suffix))
+
+
+def told(found: dict[str, Any]) -> dict[str, str]:
+    """Measures that warn or fail, by key, with the artifact score and the limits of today."""
+    limits, kinds, values = load_limits(LIMITS), measure_kinds(), dict(found["values"])
+    for suffix, features in found["features"].items():
+        values[f"{suffix.lower()}_artifact_probability"] = artifact_probability(features, suffix)
+    verdicts = {key: place(value, limits.bounds(key), optional=kinds[key].optional)[0] for key, value in values.items()}
+    return {key: verdict for key, verdict in verdicts.items() if verdict != "pass"}
 
 
 def note(aside: dict[str, list[str]], step: str, refused: Any) -> None:
@@ -139,7 +157,8 @@ def note(aside: dict[str, list[str]], step: str, refused: Any) -> None:
 
 def outcome_of(found: dict[str, Any]) -> str:
     """`pass`, `warn`, `fail`, or `set aside`."""
-    return "set aside" if found["set_aside"] else str(found["verdict"])
+    verdicts = told(found).values()
+    return "set aside" if found["set_aside"] else max(verdicts, key=("warn", "fail").index, default="pass")
 
 
 def is_caught(found: dict[str, Any], fault: str) -> bool:
@@ -147,7 +166,7 @@ def is_caught(found: dict[str, Any], fault: str) -> bool:
     names, steps_ = ABOUT[fault]
     if any(step in steps_ for step, _ in found["set_aside"]):
         return True
-    return any(key.removeprefix("t1w_").removeprefix("flair_") in names for key in found["told"])
+    return any(key.removeprefix("t1w_").removeprefix("flair_") in names for key in told(found))
 
 
 def confusion(results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -168,7 +187,7 @@ def confusion(results: list[dict[str, Any]]) -> dict[str, Any]:
             for site in SITES
         }
         rows[fault or "clean"] = row
-    false = sorted(key for found in results if not found["fault"] for key in found["told"])
+    false = sorted(key for found in results if not found["fault"] for key in told(found))
     seconds = [found["prepare_cpu_s"] for found in results]
     return {
         "patients": len(results),
@@ -247,8 +266,8 @@ def run(chosen: argparse.Namespace) -> list[dict[str, Any]]:
     with ProcessPoolExecutor(chosen.workers, mp_context=context) as pool:
         for found in pool.map(partial(prepare, cache=chosen.cache), cases):
             results.append(found)
-            told = ", ".join(found["told"]) or "; ".join(step for step, _ in found["set_aside"]) or "nothing"
-            print(f"{len(results)}/{len(cases)} {found['site']} {found['fault'] or 'clean'}: {told}", flush=True)
+            about = ", ".join(told(found)) or "; ".join(step for step, _ in found["set_aside"]) or "nothing"
+            print(f"{len(results)}/{len(cases)} {found['site']} {found['fault'] or 'clean'}: {about}", flush=True)
     return results
 
 

@@ -73,9 +73,9 @@ def test_nothing_has_no_detail() -> None:
 
 def test_a_ghost_along_one_axis_throws_its_shadow_there() -> None:
     data = block()
-    assert shadow_ratio(data, regions()) == pytest.approx(1, abs=0.1)
+    assert shadow_ratio(data, regions().brain, regions().air) == pytest.approx(1, abs=0.1)
     ghosted = data + 0.2 * np.roll(data, SHAPE[1] // 2, axis=1)
-    assert (shadow_ratio(ghosted, regions()) or 0) > 1.5
+    assert (shadow_ratio(ghosted, regions().brain, regions().air) or 0) > 1.5
 
 
 def test_a_head_that_touches_a_side_is_bright_there() -> None:
@@ -121,6 +121,14 @@ def test_all_traces_have_their_names_and_no_unit() -> None:
     assert all(
         value == pytest.approx(other[name], rel=0.2, abs=0.03) for name, value in one.items() if value is not None
     )
+
+
+def test_masked_air_leaves_no_traces() -> None:
+    data = np.where(regions().air, 0, block())
+    found = traces(Volume(data, np.diag([2.0, 2, 2, 1])), regions())
+    assert found["shadow_ratio"] is None
+    assert found["air_level"] is None
+    assert found["detail"] is not None
 
 
 def test_without_parenchyma_there_are_no_traces() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from konsil.cohort.volume import Volume
+from konsil.quality.air import has_air
 from konsil.quality.regions import Regions
 
 Floats = npt.NDArray[np.float32]
@@ -26,7 +27,7 @@ SHADE_MM, FINE_MM = 20.0, 2.0  # scale of shading, and of edges (standard deviat
 
 
 def traces(image: Volume, regions: Regions) -> dict[str, float | None]:
-    """All traces of an oriented T1w or FLAIR, by name; None where the region for one was not found."""
+    """All traces of an oriented T1w or FLAIR, by name; None where its region was not found or masked."""
     if int(regions.parenchyma.sum()) < FEWEST:
         return dict.fromkeys(NAMES)
     data = image.data.astype(np.float32)
@@ -34,17 +35,18 @@ def traces(image: Volume, regions: Regions) -> dict[str, float | None]:
     if signal <= 0:
         return dict.fromkeys(NAMES)
     data /= signal
+    air = regions.air if has_air(image.data, regions.air) else np.zeros_like(regions.air)
     power = np.square(np.abs(np.fft.fftn(data)))
     values = (
         line_jitter(power),
         detail(power, image.spacing_mm),
-        shadow_ratio(data, regions),
+        shadow_ratio(data, regions.brain, air),
         face_signal(data, regions.brain),
         hole_ml(data, regions.matter, image.voxel_ml),
         float((data[regions.brain] > BRIGHT).mean()),
         shading(data, regions.parenchyma, image.spacing_mm),
         edge_strength(data, regions.brain, image.spacing_mm),
-        air_level(data, regions.air),
+        air_level(data, air),
     )
     return dict(zip(NAMES, values, strict=True))
 
@@ -101,14 +103,14 @@ def hole_ml(data: Floats, matter: Mask, voxel_ml: float) -> float:
     return float(opened.sum() * voxel_ml)
 
 
-def shadow_ratio(data: Floats, regions: Regions) -> float | None:
+def shadow_ratio(data: Floats, brain: Mask, air: Mask) -> float | None:
     """Mean of the air in line with the brain along one axis over that along the other (i, j); 1 = even, less is better.
 
     Ghosts and the ripples of motion lie along the phase-encoding axis, noise lies everywhere.
     """
     means = []
     for axis in (0, 1):
-        values = data[regions.air & regions.brain.any(axis=axis, keepdims=True)]
+        values = data[air & brain.any(axis=axis, keepdims=True)]
         if values.size < FEWEST:
             return None
         means.append(float(values.mean()))
