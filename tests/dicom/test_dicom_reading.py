@@ -59,17 +59,16 @@ def test_an_announced_length_of_four_gigabytes_allocates_nothing(tmp_path: Path)
 
 def test_a_deflate_bomb_is_not_inflated() -> None:
     bomb = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
-    content = bomb.compress(bytes(200 << 20)) + bomb.flush()
+    content = bomb.compress(bytes(80 << 20)) + bomb.flush()
     with pytest.raises(ValueError, match="inflates to more"):
         parse(file_of(content, DEFLATED), ["Rows"])
     assert peak_of(file_of(content, DEFLATED), "Rows") < LARGEST_PEAK_BYTES
 
 
 def test_a_header_larger_than_any_header_is_refused() -> None:
-    piece = struct.pack("<HH2sHL", 0x0008, 0x1140, b"SQ", 0, 0xFFFFFFFF)
-    items = b"\xfe\xff\x00\xe0\x00\x00\x01\x00" + bytes(1 << 16)
-    with pytest.raises(BROKEN, match=r"larger than any header|tag to read"):
-        parse(file_of(piece + items * (LARGEST_HEADER_BYTES // len(items) + 2)), ["ReferencedImageSequence"])
+    piece = struct.pack("<HH2sHL", 0x0008, 0x103E, b"UT", 0, 1 << 20) + bytes(1 << 20)
+    with pytest.raises(ValueError, match="larger than any header"):
+        parse(file_of(piece * (LARGEST_HEADER_BYTES // len(piece) + 2)), ["SeriesDescription"])
 
 
 def test_sequences_nested_three_thousand_deep_are_refused() -> None:

@@ -170,7 +170,7 @@ class CohortFolder:
     def set_aside_cases(self) -> dict[str, SetAside]:
         """Every case that was set aside, by name, sorted."""
         files = sorted((self.work / "set_aside").glob("sub-*.json"))
-        return {file.stem: SetAside(**read_json(file)) for file in files}
+        return {file.stem: read_set_aside(file) for file in files}
 
     def _aside(self, case: Case) -> Path:
         return self.work / "set_aside" / f"{case}.json"
@@ -181,6 +181,18 @@ class CohortFolder:
     @staticmethod
     def _anat(base: Path, case: Case, ending: str) -> Path:
         return base / f"sub-{case.subject}" / f"ses-{case.session}" / "anat" / f"{case}{ending}"
+
+
+def read_set_aside(file: Path) -> SetAside:
+    """Why one case was set aside; `BadInput` for a file that was changed."""
+    content = read_json(file)
+    if content.keys() != {"step", "reason"} or not all(isinstance(value, str) for value in content.values()):
+        raise BadInput(
+            f"set_aside/{file.name} was changed",
+            expected="a step and a reason",
+            hint="Remove the file and run the step that refused the case again",
+        )
+    return SetAside(**content)
 
 
 def check_cohort_name(name: str) -> None:

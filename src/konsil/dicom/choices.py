@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from konsil.cohort.folder import CohortFolder
 from konsil.errors import BadInput
@@ -141,6 +141,9 @@ def load(cohort: CohortFolder) -> tuple[list[Question], Answers]:
             (one["case"], one["role"]): Answer(one["series"], tuple(one["among"]), one["by"], one["at"])
             for one in content["answers"]
         }
+        check_texts(*(text for one in asked for text in (one.case, one.role, one.why)))
+        check_texts(*(text for one in asked for each in one.candidates for text in asdict(each).values()))
+        check_texts(*(text for key, one in given.items() for text in (*key, one.series, *one.among, one.by, one.at)))
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(
             "choices.json is of another version, or was changed",
@@ -148,6 +151,12 @@ def load(cohort: CohortFolder) -> tuple[list[Question], Answers]:
             hint="Restore it, or remove it, scan again and decide anew",
         ) from error
     return asked, given
+
+
+def check_texts(*found: Any) -> None:
+    """Raise `TypeError` unless all of it is text."""
+    if not all(isinstance(one, str) for one in found):
+        raise TypeError("a value that is no text")
 
 
 def check_format(found: str) -> None:

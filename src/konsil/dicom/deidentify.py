@@ -61,7 +61,7 @@ def copy_case(folder: CohortFolder, case: Case, *, proposals: Json, inbox: Path,
     series = proposals[str(case)]["series"]
     target = folder.work / "dicom" / str(case)
     sources = {role: entry["sha256"] for role, entry in series.items()}
-    if (target / SOURCES).is_file() and read_json(target / SOURCES) == sources:
+    if is_copied(target, sources):
         return
     with working_folder(target.parent) as (part, _):
         for role, entry in series.items():
@@ -70,6 +70,14 @@ def copy_case(folder: CohortFolder, case: Case, *, proposals: Json, inbox: Path,
         write_json(part / str(case) / SOURCES, sources)
         shutil.rmtree(target, ignore_errors=True)
         (part / str(case)).rename(target)
+
+
+def is_copied(target: Path, sources: Json) -> bool:
+    """The copies are there and were made from these series."""
+    try:
+        return read_json(target / SOURCES) == sources
+    except (Missing, BadInput):
+        return False
 
 
 def copy_series(inbox: Path, role: str, entry: Json, target: Path, case: Case, pseudonyms: Pseudonyms) -> None:

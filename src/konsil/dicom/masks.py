@@ -16,14 +16,17 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 
 from konsil.dicom.archive import DAMAGED, open_entry
-from konsil.dicom.geometry import Grid, same_grid
+from konsil.dicom.geometry import FURTHEST_MM, Grid, same_grid
 from konsil.dicom.inbox import split_name
+from konsil.dicom.reading import BROKEN
 from konsil.errors import BadInput
 from konsil.files import replacing
 
-UNREADABLE = (OSError, EOFError, ValueError, ImageFileError, *DAMAGED)
+UNREADABLE = (*BROKEN, ImageFileError, HeaderDataError, WrapStructError, *DAMAGED)
 NOBODY = "No FLAIR has the voxels of this mask."
 SEVERAL = "Several FLAIRs have the voxels of this mask and lie equally near to it."
 
@@ -48,13 +51,16 @@ def open_mask(inbox: Path, name: str) -> Any:
     """Open a three-dimensional NIfTI image of the inbox, in an archive or not; raises `BadInput` otherwise."""
     try:
         path, inside = split_name(inbox, name)
-        image: Any = nib.load(path) if not inside else nib.Nifti1Image.from_stream(unpacked(path, inside))
+        with np.errstate(all="ignore"):
+            image: Any = nib.load(path) if not inside else nib.Nifti1Image.from_stream(unpacked(path, inside))
     except UNREADABLE as error:
         raise BadInput(
             "a lesion mask in the inbox cannot be read", expected="NIfTI", got=type(error).__name__
         ) from error
     if image.ndim != 3:
         raise BadInput("a lesion mask in the inbox is not a volume", expected="three dimensions", got=str(image.ndim))
+    if not np.abs(image.affine).max() <= FURTHEST_MM:
+        raise BadInput("a lesion mask in the inbox has no usable place in space")
     return image
 
 
@@ -79,7 +85,8 @@ def voxels(inbox: Path, name: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[n
     """The mask (i, j, k) as 0 and 1 (anything above 0.5) and its affine (RAS mm); nothing else of the file is kept."""
     image = open_mask(inbox, name)
     try:
-        mask = np.asarray(np.asanyarray(image.dataobj) > 0.5, dtype=np.uint8)
+        with np.errstate(all="ignore"):
+            mask = np.asarray(np.asanyarray(image.dataobj) > 0.5, dtype=np.uint8)
     except UNREADABLE as error:
         raise BadInput(
             "a lesion mask in the inbox is damaged", expected="a whole file", got=type(error).__name__

@@ -19,6 +19,7 @@ from konsil.dicom.choice import Choice, choose
 from konsil.dicom.choices import Answer, Question, answers, ask
 from konsil.dicom.contrast import FLAIR, SEG
 from konsil.dicom.doubts import questions_about, settled_by
+from konsil.dicom.findings import check
 from konsil.dicom.headers import Contents, read_inbox
 from konsil.dicom.masks import owner
 from konsil.dicom.pixels import Look
@@ -134,7 +135,7 @@ def entry(inbox: Path, series: Series) -> Json:
 def settle(folder: CohortFolder, found: Json, choices: dict[str, Choice]) -> None:
     """Write scan.json (`found`, its paths sealed) and bring the cohort's set-aside files up to date with it."""
     path = folder.work / "scan.json"
-    before: Json = read_json(path) if path.exists() else {"cases": {}}
+    before = earlier(path)
     if folder.frozen.exists() and before["cases"] != found["cases"]:
         raise BadInput(
             f"the cohort {folder.name} exists and is frozen, with other cases than this inbox",
@@ -150,6 +151,16 @@ def settle(folder: CohortFolder, found: Json, choices: dict[str, Choice]) -> Non
     write_json(path, found, mode=0o600)
 
 
+def earlier(path: Path) -> Json:
+    """What the scan before this one found; no cases if there was none, or if somebody changed its file."""
+    try:
+        found = read_json(path)
+        check(found)
+    except (Missing, BadInput):
+        return {"cases": {}}
+    return found
+
+
 def read_scan(folder: CohortFolder) -> Json:
     """What `scan` found for this cohort, its paths in clear; raises `Missing` if it was not scanned."""
     path = folder.work / "scan.json"
@@ -162,6 +173,7 @@ def read_scan(folder: CohortFolder) -> Json:
         raise BadInput(
             "scan.json is of another version", expected=FORMAT, got=str(found.get("format"))[:40], hint="Scan again"
         )
+    check(found)
     return opened(found, open_pseudonyms(folder.site))
 
 

@@ -109,10 +109,12 @@ def load_limits(profile: str = DEFAULT_PROFILE, *, voxel_mm: float | None = None
 
 def resolve(profile: str, profiles: Json) -> Json:
     """One profile with everything it inherits."""
-    if profile not in profiles:
+    if not isinstance(profile, str) or profile not in profiles:
         raise BadInput(
-            "there is no such set of limits", expected=f"{', '.join(profiles)} or a .toml file", got=repr(profile)
+            "there is no such set of limits", expected=f"{', '.join(profiles)} or a .toml file", got=f"{profile!r:.40}"
         )
+    if not isinstance(profiles[profile].get("limits", {}), dict):
+        raise BadSetting("the limits have no usable limits", expected="a table such as [limits]")
     own = dict(profiles[profile])
     parent = own.pop("extends", None)
     if parent is None:
