@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from konsil.cli.app import app
+from konsil.cli.app import assemble
 from konsil.cohort.cases import Case
 from konsil.cohort.folder import CohortFolder
 from konsil.cohort.volume import Volume, read_volume
@@ -73,7 +73,9 @@ def test_masks_by_a_network_that_is_not_installed_are_refused_in_words(prepared:
         mask(prepared, method="hd-bet")
     with pytest.raises(Missing, match="not installed"):
         hd_bet.require()
-    done = CliRunner().invoke(app, ["mask", str(prepared.path), "--brain-masks", "hd-bet"])
-    assert done.exit_code == 1
+    done = CliRunner().invoke(
+        assemble(), ["mask", prepared.name, "--brain-masks", "hd-bet"], env={"KONSIL_HOME": str(prepared.site.home)}
+    )
+    assert isinstance(done.exception, Missing)
     assert prepared.brain_mask(Case("good", "1"), "T1w").read_bytes() == before
     assert prepared.set_aside_cases() == {}

@@ -53,3 +53,19 @@ def test_whole_numbers_stay_whole_numbers(tmp_path: Path, dtype: type) -> None:
     write_volume(cohort.raw(case, "T1w"), Volume(np.arange(24).reshape(2, 3, 4).astype(dtype), SAGITTAL))
     orient(cohort)
     assert read_volume(cohort.oriented(case, "T1w"), "it").data.dtype == dtype
+
+
+def test_lesions_drawn_on_oblique_slices_keep_their_volume_and_their_place() -> None:
+    """Turned by 25 degrees and stored sagittally: only the order of the voxels may change, none is interpolated."""
+    turn = np.deg2rad(25)
+    oblique = np.eye(4)
+    oblique[:3, :3] = [[1, 0, 0], [0, np.cos(turn), -np.sin(turn)], [0, np.sin(turn), np.cos(turn)]]
+    drawn = np.zeros((20, 30, 30), np.uint8)
+    drawn[4:7, 10:15, 20:22] = 1
+    before = Volume(drawn, oblique @ SAGITTAL)
+    after = closest_canonical(before)
+    assert set(np.unique(after.data)) == {0, 1}
+    assert after.data.sum() * after.voxel_ml == pytest.approx(drawn.sum() * before.voxel_ml)
+    middles = [v.affine[:3, :3] @ np.argwhere(v.data).mean(0) + v.affine[:3, 3] for v in (before, after)]
+    np.testing.assert_allclose(middles[1], middles[0], atol=1e-9)
+    assert (np.diag(after.affine)[:3] > 0).all()

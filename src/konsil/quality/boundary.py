@@ -23,7 +23,7 @@ from konsil.cohort.binning import binned
 from konsil.cohort.volume import Volume
 
 GRID_MM = 2.0
-DARK = 0.6  # of the local brain: half way between fluid and grey matter on T1w
+DARK = 0.5  # of the local brain: half way between fluid and grey matter; on real images better than higher values
 SOFT = 0.25
 TRUST_MM = 6.0
 SMOOTH_MM = 1.5
