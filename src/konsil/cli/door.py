@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from pathlib import Path
 
 import typer
@@ -17,7 +18,9 @@ RESULT = typer.Option(None, "--result", help="Also write the result to this JSON
 
 
 def speak() -> None:
-    """Show the library's progress: coloured on a terminal, plain lines in a log."""
+    """Show the library's progress: coloured on a terminal, plain lines in a log. pydicom's remarks repeat values."""
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL + 1)
+    warnings.filterwarnings("ignore", module=r"pydicom\b")
     if sys.stderr.isatty():
         handler: logging.Handler = RichHandler(console=Console(stderr=True), show_path=False)
         logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])

@@ -24,9 +24,9 @@ LARGEST_GROWTH_KIB = 600 * 1024
 
 
 @pytest.fixture(autouse=True)
-def _no_hang() -> Iterator[None]:
+def _no_hang(times: int) -> Iterator[None]:
     """A file that never ends ends the tests, with the place."""
-    faulthandler.dump_traceback_later(HANG_S, exit=True)
+    faulthandler.dump_traceback_later(HANG_S * times, exit=True)
     yield
     faulthandler.cancel_dump_traceback_later()
 

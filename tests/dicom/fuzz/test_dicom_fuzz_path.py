@@ -26,9 +26,9 @@ CONVERTER_S = 20
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _no_hang() -> Iterator[None]:
+def _no_hang(times: int) -> Iterator[None]:
     """A file that never ends ends the tests, with the place."""
-    faulthandler.dump_traceback_later(HANG_S, exit=True)
+    faulthandler.dump_traceback_later(HANG_S * times, exit=True)
     yield
     faulthandler.cancel_dump_traceback_later()
 
