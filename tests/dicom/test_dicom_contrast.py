@@ -67,6 +67,12 @@ PROTOCOLS = [
     ("T1w", "agent named NONE", {"s": [SE], "tr": 500, "te": 9.5, "ContrastBolusAgent": "NONE"}),
     ("T1w post-contrast", "volume noted", {"s": [SE], "tr": 500, "te": 9.5, "ContrastBolusVolume": 7.5}),
     ("other", "computed tomography", {"s": [SE], "tr": 500, "te": 9.5, "Modality": "CT"}),
+    (
+        "annotated picture",
+        "saved from a screen",
+        {"s": [SE], "tr": 500, "te": 9.5, "ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"]},
+    ),
+    ("annotated picture", "captured from film", {"s": [SE], "tr": 500, "te": 9.5, "ConversionType": "DF"}),
     ("annotated picture", "text burned in", {"s": [SE], "tr": 500, "te": 9.5, "BurnedInAnnotation": "YES"}),
     ("secondary capture", "screenshot", {"s": [SE], "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}),
 ]

@@ -34,6 +34,11 @@ def suspicion(header: Dataset) -> str:
         return "its header says that text is burned in"
     if str(header.get("SOPClassUID", "")) not in SCANNED:
         return "it is not an MR image, but for example a secondary capture or ultrasound"
+    return captured(header)
+
+
+def captured(header: Dataset) -> str:
+    """Why an object that calls itself MR may be a picture of a screen or a film; empty if nothing suggests it."""
     if words(header, "ConversionType") or header.get("SecondaryCaptureDeviceManufacturer"):
         return "it was captured from a screen, a film or paper"
     if SCREENS & set(words(header, "ImageType")):

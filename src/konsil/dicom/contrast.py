@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 from pydicom.uid import SegmentationStorage
 
+from konsil.dicom.burned import captured
 from konsil.dicom.physics import Physics, physics_of, words
 from konsil.dicom.vocabulary import coded
 
@@ -59,6 +60,9 @@ def classify(header: Dataset) -> Contrast:
     if words(header, "Modality") != ("MR",):
         modality = " ".join(coded(words(header, "Modality"))) or "not known"
         return Contrast("other", f"It is not MR (modality {modality}).")
+    picture = captured(header)
+    if picture:
+        return Contrast("annotated picture", f"It may have text burned into its pixels: {picture}.")
     facts = physics_of(header)
     for name, reason, holds in RULES:
         if holds(facts):

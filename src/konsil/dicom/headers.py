@@ -42,8 +42,9 @@ ContrastBolusVolume ContrastBolusTotalDose ScanningSequence SequenceVariant Scan
 SliceThickness SpacingBetweenSlices RepetitionTime EchoTime InversionTime EchoTrainLength FlipAngle AcquisitionMatrix
 DiffusionBValue EchoPulseSequence InversionTimes StudyInstanceUID SeriesInstanceUID SeriesNumber InstanceNumber
 ImagePositionPatient ImageOrientationPatient FrameOfReferenceUID SamplesPerPixel NumberOfFrames Rows Columns
-PixelSpacing BitsAllocated BurnedInAnnotation SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
-AcquisitionContrast AcquisitionNumber TemporalPositionIdentifier ImagesInAcquisition FrameType
+PixelSpacing BitsAllocated BurnedInAnnotation ConversionType PhotometricInterpretation SharedFunctionalGroupsSequence
+PerFrameFunctionalGroupsSequence AcquisitionContrast AcquisitionNumber TemporalPositionIdentifier ImagesInAcquisition
+FrameType
 """
 END_OF_SEQUENCE = b"\xfe\xff\xdd\xe0"
 """The delimiter behind compressed pixels (FFFE,E0DD), PS3.5 A.4; compressed syntaxes are all little endian."""

@@ -15,8 +15,8 @@ from __future__ import annotations
 ENCODING = """
 ImageType SOPClassUID SOPInstanceUID Modality Manufacturer ManufacturerModelName
 SamplesPerPixel PhotometricInterpretation NumberOfFrames Rows Columns BitsAllocated BitsStored HighBit
-PixelRepresentation WindowCenter WindowWidth RescaleIntercept RescaleSlope RescaleType LossyImageCompression LossyImageCompressionRatio LossyImageCompressionMethod
-BurnedInAnnotation PixelData
+PixelRepresentation WindowCenter WindowWidth RescaleIntercept RescaleSlope RescaleType LossyImageCompression
+LossyImageCompressionRatio LossyImageCompressionMethod BurnedInAnnotation PixelData
 """
 """What kind of object it is, and how its text and pixels are encoded."""
 
