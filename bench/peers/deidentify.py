@@ -32,6 +32,7 @@ NAMING = (
     "PatientName PatientID AccessionNumber StudyDate StudyInstanceUID SeriesInstanceUID FrameOfReferenceUID StudyTime"
 )
 SERIES = ("T1w", "FLAIR")
+SHORTEST = 8  # characters; a shorter number of the study may be in random UIDs by chance
 Row = dict[str, Any]
 
 
@@ -164,7 +165,7 @@ def run_study(study: Path, target: Path, run: Any) -> Row:
         header = pydicom.dcmread(path, stop_before_pixels=True)
         values |= {str(header.get(name) or "").strip() for name in NAMING.split()}
     values |= {part for value in values for part in value.split("^")}
-    values = {value for value in values if len(value) > 5}
+    values = {value for value in values if len(value) >= SHORTEST}
     ended = run(study, target)
     return {"written": ended["done"], "crashed": len(ended["crashed"]), "values": len(values),
             "survive": len(surviving(target, values))}  # fmt: skip
