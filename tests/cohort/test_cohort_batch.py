@@ -1,3 +1,5 @@
+import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -63,4 +65,26 @@ def test_a_full_disk_is_no_fault_of_the_case(cohort: CohortFolder) -> None:
 
     with pytest.raises(Unavailable, match="disk is full"):
         each_case(cohort, None, "bend", fill)
+    assert cohort.set_aside_cases() == {}
+
+
+def test_an_error_nobody_foresaw_sets_one_case_aside_by_its_place_and_not_its_text(cohort: CohortFolder) -> None:
+    def stumble(cohort: CohortFolder, case: Case) -> None:
+        if case.subject == "b":
+            raise IndexError("Plantagenet^Wilhelmina")
+
+    outcome = each_case(cohort, None, "bend", stumble)
+    assert outcome.done == ("sub-a_ses-1", "sub-c_ses-1")
+    (sentence,) = outcome.set_aside.values()
+    assert "konsil itself failed here; got IndexError in" in sentence
+    assert "Plantagenet" not in sentence
+
+
+def die(cohort: CohortFolder, case: Case) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_worker_blames_no_case(cohort: CohortFolder) -> None:
+    with pytest.raises(Unavailable, match="a worker was killed"):
+        each_case(cohort, None, "bend", die, workers=2)
     assert cohort.set_aside_cases() == {}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from konsil.cohort.freeze import inside, keep
 from konsil.cohort.frozen import FrozenCase, FrozenCohort, broken_rule
 from konsil.cohort.splits import DEFAULT_FRACTIONS, SPLITS, UNLABELLED, check_fractions, split_patients
 from konsil.errors import BadInput
-from konsil.files import replacing, sha256_of
+from konsil.files import replacing, sha256_of, working_folder
 from konsil.provenance import versions
 from konsil.types import Json
 
@@ -108,8 +107,8 @@ def folder_for(root: Path) -> Iterator[Path]:
     if not (root / "cohort.json").exists():
         yield root
         return
-    with tempfile.TemporaryDirectory(dir=root.parent, prefix=".part-") as name:
-        yield Path(name)
+    with working_folder(root.parent) as (folder, _):
+        yield folder
 
 
 def explicit_split(pairs: Sequence[Pair]) -> dict[str, str]:

@@ -41,6 +41,10 @@ class Pseudonyms:
             )
         self._secret = secret
 
+    def __reduce__(self) -> tuple[type[Pseudonyms], tuple[bytes]]:
+        """Worker processes get the secret; the cipher that was made from it cannot travel."""
+        return Pseudonyms, (self._secret,)
+
     def subject(self, patient: str) -> str:
         """The pseudonym of a patient: 10 lower-case letters and digits."""
         return base64.b32encode(self._keyed("patient", patient)).decode().lower()[:SUBJECT_LETTERS]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import pickle
 import random
 import shutil
 import zipfile
@@ -21,6 +22,7 @@ from konsil.cohort.folder import CohortFolder, SiteFolder
 from konsil.dicom.choices import Candidate, Question, answers, ask, open_questions, record
 from konsil.dicom.convert import convert
 from konsil.dicom.deidentify import deidentify
+from konsil.dicom.pseudonyms import Pseudonyms
 from konsil.dicom.scan import read_scan, scan
 from konsil.errors import KonsilError
 from konsil.quality.limits import load_limits
@@ -227,3 +229,9 @@ def test_names_of_cases_never_lead_out_of_the_folder() -> None:
     for text in ("sub-../x_ses-1", "sub-a_ses-1/../..", "../sub-a_ses-1", "sub-a_ses-1\n", "", "sub-ä_ses-1"):
         with pytest.raises(KonsilError):
             Case.parse(text)
+
+
+def test_pseudonyms_travel_to_a_worker_after_they_were_used() -> None:
+    used = Pseudonyms(bytes(32))
+    sealed = used.seal("Plantagenet/IM1")
+    assert pickle.loads(pickle.dumps(used)).unseal(sealed) == "Plantagenet/IM1"
