@@ -52,7 +52,8 @@ def write_enhanced(folder: Path, kind: str, number: int, slope: float = 1.0, ech
     frames = [(k, echo) for echo in range(echoes) for k in ORDER]
     header = {
         **{"SOPClassUID": EnhancedMRImageStorage, "SOPInstanceUID": uid, "Modality": "MR", "PatientID": "E1"},
-        **{"PatientName": "Plantagenet^Wilhelmina", "StudyInstanceUID": "1.2.3.4.5", "SeriesInstanceUID": f"1.2.3.5.{number}"},
+        **{"PatientName": "Plantagenet^Wilhelmina", "StudyInstanceUID": "1.2.3.4.5"},
+        **{"SeriesInstanceUID": f"1.2.3.5.{number}"},
         **{"StudyDate": "20210506", "SeriesNumber": number, "InstanceNumber": 1, "FrameOfReferenceUID": "1.2.3.4.6"},
         **{"Manufacturer": "Philips", "ImageType": ["ORIGINAL", "PRIMARY", "M", "NONE"], "MRAcquisitionType": "3D"},
         **{"AcquisitionDateTime": "20210506101112", "EchoPulseSequence": pulse, "NumberOfFrames": len(frames)},
