@@ -11,8 +11,8 @@ from konsil.files import read_json
 from konsil.phantom.patient import Patient
 from konsil.quality.atlas import place_atlas
 from konsil.quality.coverage import beyond_faces_mm, cropped_percent
+from konsil.quality.image_measures import brain_points
 from konsil.quality.masks import draw, read_placement
-from konsil.quality.measure import brain_points
 from konsil.registration.orient import closest_canonical, orient
 
 
