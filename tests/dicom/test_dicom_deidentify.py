@@ -17,6 +17,7 @@ from konsil.dicom.deidentify import deidentify
 from konsil.dicom.keep import KEPT
 from konsil.dicom.scan import read_scan, scan
 from konsil.errors import Missing
+from konsil.files import read_json, write_json
 
 Writer = Callable[..., str]
 
@@ -89,6 +90,16 @@ def test_a_second_run_writes_nothing(scanned: CohortFolder) -> None:
     before = {path: path.stat().st_mtime_ns for path in scanned.work.rglob("*.dcm")}
     assert deidentify(scanned.site, "ms").exit_code == 0
     assert {path: path.stat().st_mtime_ns for path in scanned.work.rglob("*.dcm")} == before
+
+
+def test_copies_made_under_older_rules_are_made_again(scanned: CohortFolder) -> None:
+    deidentify(scanned.site, "ms")
+    (noted,) = (scanned.work / "dicom").glob("*/sources.json")
+    write_json(noted, {**read_json(noted), "rules": "1"})
+    victim = next(scanned.work.rglob("FLAIR/*.dcm"))
+    victim.write_bytes(b"from before")
+    assert deidentify(scanned.site, "ms").exit_code == 0
+    assert victim.read_bytes()[128:132] == b"DICM"
 
 
 def test_a_run_that_was_killed_is_finished_by_the_next(scanned: CohortFolder) -> None:

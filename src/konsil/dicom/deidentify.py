@@ -32,6 +32,9 @@ from konsil.types import Json, Outcome
 
 STEP = "deidentify"
 SOURCES = "sources.json"
+RULES = "rules"
+EDITION = "2"
+"""Of what may stay (`keep`, `values`, `vocabulary`); with another one, copies that were made before are made again."""
 
 
 def deidentify(
@@ -60,7 +63,7 @@ def copy_case(folder: CohortFolder, case: Case, *, proposals: Json, inbox: Path,
     """Copy all series of one case into a new folder, then let it take the place of the old one."""
     series = proposals[str(case)]["series"]
     target = folder.work / "dicom" / str(case)
-    sources = {role: entry["sha256"] for role, entry in series.items()}
+    sources = {role: entry["sha256"] for role, entry in series.items()} | {RULES: EDITION}
     if is_copied(target, sources):
         return
     with working_folder(target.parent) as (part, _):
@@ -73,7 +76,7 @@ def copy_case(folder: CohortFolder, case: Case, *, proposals: Json, inbox: Path,
 
 
 def is_copied(target: Path, sources: Json) -> bool:
-    """The copies are there and were made from these series."""
+    """The copies are there and were made from these series, under the rules of today."""
     try:
         return read_json(target / SOURCES) == sources
     except (Missing, BadInput):
