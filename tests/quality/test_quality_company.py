@@ -73,8 +73,10 @@ def test_marks_and_grounds_lie_where_the_values_are() -> None:
     assert strip.dot("d") is None
 
 
-def test_where_nobody_was_measured_there_is_no_strip() -> None:
+def test_where_nobody_was_measured_or_nothing_differs_there_is_no_strip() -> None:
     assert make_strip("t1w_brain_ml", [entry("a", None)]) is None
+    assert make_strip("t1w_brain_ml", [entry("a", 1.0), entry("b", 1.0)]) is None
+    assert make_strip("t1w_brain_ml", [entry("a", 1.0, warn_above=2.0)]) is not None
 
 
 def test_a_cohort_beyond_its_limit_lies_on_the_ground_of_it() -> None:

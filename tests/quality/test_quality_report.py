@@ -51,6 +51,12 @@ def test_every_section_and_measure_is_there_in_the_order_of_the_description(page
     assert "Research use only, not a medical device." in page
 
 
+def test_measures_without_limits_are_folded_away(pages: CohortFolder) -> None:
+    page = text_of(pages.report(GOOD))
+    table, fold = page.index('<table class="measures">'), page.index("More measures, without limits")
+    assert table < page.index("<td>Structure in the air<br>") < fold < page.index("<td>Signal to noise in fluid<br>")
+
+
 def test_the_description_names_figures_and_images_that_exist() -> None:
     fields = {*CaseImages.__dataclass_fields__, ""}
     for one in sections():
@@ -240,6 +246,8 @@ def test_the_summary_is_one_sentence(verdicts: list[str], aside: int, sentence: 
     assert summary(verdicts, aside) == sentence
 
 
-@pytest.mark.parametrize(("value", "text"), [(0.01234, "0.0123"), (4.5678, "4.57"), (1771.9, "1772"), (0, "0")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.01234, "0.0123"), (4.5678, "4.57"), (1771.9, "1772"), (0, "0"), (-0.0, "0")]
+)
 def test_numbers_have_no_powers_of_ten(value: float, text: str) -> None:
     assert number_text(value) == text

@@ -10,7 +10,7 @@ from konsil.types import Json
 
 def number_text(value: float) -> str:
     """Three digits without powers of ten: `0.0123`, `4.56`, `1770`."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value + 0.0:.3g}"  # + 0.0: never "-0"
 
 
 def case_facts(images: CaseImages, movement: Json, scanner: Json) -> list[tuple[str, str]]:

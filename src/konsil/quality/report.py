@@ -96,10 +96,14 @@ def report_case(cohort: CohortFolder, case: Case, *, order: list[str], strips: d
 
 
 def about_quality(qc: Json, strips: dict[str, Strip], case: str) -> Json:
-    """What the template needs for verdict and measures."""
+    """What the template needs for verdict and measures: those with limits first, the others folded away."""
+    measures: Json = qc["measures"]
+    told = {key: line for key, line in measures.items() if line["limits"] or line["verdict"] != "pass"}
+    rest = {key: line for key, line in measures.items() if key not in told}
     return {
         "qc": qc,
-        "groups": grouped(qc["measures"], strips, case),
+        "groups": grouped(told, strips, case),
+        "more": grouped(rest, strips, case),
         "measures": section("measures"),
         "provenance": section("provenance"),
         "width": WIDTH,

@@ -70,11 +70,13 @@ class Strip:
 
 
 def make_strip(key: str, company: list[Entry]) -> Strip | None:
-    """The strip of one measure, or None if no case has it."""
+    """The strip of one measure, or None if no case has it, or all have the same and there is no limit to see it by."""
     pairs = values_of(key, company)
     if not pairs:
         return None
     line: Json = pairs[0][0].measures[key]
+    if len({value for _, value in pairs}) == 1 and not line["limits"]:
+        return None
     scale = scale_of([value for _, value in pairs], line["limits"])
     dots = tuple(
         Dot(scale.at(value), entry.measures[key]["verdict"], entry.case, f"{entry.case}: {number_text(value)}")
