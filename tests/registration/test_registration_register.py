@@ -10,10 +10,11 @@ from konsil.cohort.derivative import sidecar
 from konsil.cohort.folder import CohortFolder, SiteFolder
 from konsil.cohort.volume import Volume, read_volume, write_volume
 from konsil.errors import BadInput
-from konsil.files import read_json
+from konsil.files import read_json, write_json
+from konsil.phantom.fields import random_rigid
 from konsil.phantom.patient import Patient, make_patient
 from konsil.registration.orient import orient
-from konsil.registration.register import believe, grown, onto, register
+from konsil.registration.register import believe, by_atlas, grown, onto, register
 from konsil.registration.rigid import find_rigid
 
 CASE = Case("a", "1")
@@ -190,3 +191,15 @@ def test_images_that_lie_on_each_other_already_stay_untouched(patient: Patient) 
     assert movement.translation_mm < 0.05
     assert movement.rotation_deg < 0.05
     assert movement.information_after > movement.information_before - 0.01
+
+
+def test_two_placed_atlases_give_a_start_however_far_the_head_lies(tmp_path: Path) -> None:
+    folder = SiteFolder(tmp_path).cohort("one")
+    assert by_atlas(folder, CASE) is None
+    away = random_rigid(np.random.default_rng(1), shift_mm=30, turn_deg=40)
+    on_flair = np.diag([0.95, 0.93, 0.97, 1.0])
+    for suffix, matrix in (("FLAIR", on_flair), ("T1w", away @ on_flair)):
+        write_json(sidecar(folder.brain_mask(CASE, suffix)), {"AtlasToImageRas": matrix.tolist()})
+    start = by_atlas(folder, CASE)
+    assert start is not None
+    np.testing.assert_allclose(start, away, atol=1e-9)

@@ -27,6 +27,7 @@ from konsil.registration.rigid import Movement, find_rigid
 from konsil.types import Json, Outcome
 
 STEP = "register"
+VERSION = 2  # of the search; another number means that cases are registered again
 
 LARGEST_ROTATION_DEG = 30.0  # a head in a coil cannot turn further between two series of one session
 LARGEST_TRANSLATION_MM = 60.0
@@ -47,7 +48,7 @@ def register(cohort: CohortFolder, cases: Sequence[str] | None = None, *, worker
 def register_case(cohort: CohortFolder, case: Case) -> None:
     """Register one case. Raises `Missing` if a step has to come first, `BadInput` if the result is not believable."""
     sources = sources_of(cohort, case)
-    inputs = fingerprint(sources)
+    inputs = fingerprint(sources, {"version": VERSION})
     made = [cohort.registered(case), *(cohort.brain(case, suffix) for suffix in SUFFIXES)]
     if all(is_current(path, inputs) for path in made) and cohort.transform(case).is_file():
         return
