@@ -19,7 +19,7 @@ from scipy.optimize import minimize
 from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from konsil.provenance import versions
-from konsil.quality.artifact_score import hinges, matrix, scaled, with_strongest
+from konsil.quality.artifact_score import derived, hinges, matrix, scaled
 
 Rows = list[dict[str, Any]]
 Floats = npt.NDArray[np.float64]
@@ -39,7 +39,7 @@ SCALES: dict[str, tuple[str, str, float]] = {
     "line_jitter": ("log", "up", 0.2),
     "detail": ("linear", "down", 0.2),
     "shadow_ratio": ("log", "up", 0.05),
-    "face_signal": ("log", "up", 0.3),
+    "face_excess": ("linear", "up", 0.05),
     "hole_ml": ("linear", "up", 2.0),
     "bright_share": ("linear", "up", 0.003),
     "shading": ("log", "up", 0.2),
@@ -58,6 +58,7 @@ VISIBLE = {
     "void": 0.4,
 }
 FOLDS = 5
+FIRST_FINE_SEED = 95_000  # of patients at 1 mm
 PENALTY = 0.02  # on the squared weights, per row
 SPECIFICITY = 0.95
 STEPS = (0.1, 0.2, 0.3, 0.5, 0.8, 1.3, 2.51)  # borders of the curve over severity
@@ -67,10 +68,17 @@ def fit_models(rows: Rows) -> tuple[dict[str, Any], dict[str, Any]]:
     """The content of artifact_score.json, and the figures for its card."""
     models, figures = {}, {}
     for suffix in ("T1w", "FLAIR"):
-        own = [{**row, "features": with_strongest(row["features"])} for row in rows if row["suffix"] == suffix]
+        own = [{**row, "features": derived(row["features"])} for row in rows if row["suffix"] == suffix]
         models[suffix], figures[suffix] = fit_and_judge(own)
     seeds = sorted({row["seed"] for row in rows})
-    training = {"patients": len(seeds), "seeds": [seeds[0], seeds[-1]], "images": len(rows), "visible_from": VISIBLE}
+    fine = sum(seed >= FIRST_FINE_SEED for seed in seeds)
+    training = {
+        "patients": len(seeds),
+        "fine": fine,
+        "seeds": [seeds[0], seeds[-1]],
+        "images": len(rows),
+        "visible_from": VISIBLE,
+    }
     return {
         "format": "konsil-artifact-score/1",
         "models": models,

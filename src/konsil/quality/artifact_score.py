@@ -52,9 +52,12 @@ def artifact_probability(features: Features, suffix: str) -> float | None:
     are there, or no model was trained for `suffix`.
     """
     model = read_models()["models"].get(suffix)
-    if model is None:
-        return None
-    features, names = with_strongest(features), model["features"]
+    return None if model is None else probability_by(model, features)
+
+
+def probability_by(model: Mapping[str, Any], features: Features) -> float | None:
+    """The probability that one image's model gives; None if fewer than half of its features are there."""
+    features, names = derived(features), model["features"]
     known = [features.get(name) is not None for name in names]
     if sum(known) < LEAST_SHARE * len(names):
         return None
@@ -86,13 +89,20 @@ def hinges(values: Floats, model: Mapping[str, Any]) -> Floats:
     return np.concatenate([np.maximum(z, 0), np.maximum(-z, 0)], axis=1)
 
 
-def with_strongest(features: Features) -> dict[str, float | None]:
-    """The features, and the strongest of those that are taken along each axis: who scanned knows which one it is."""
+def derived(features: Features) -> dict[str, float | None]:
+    """The features, and two that follow from them.
+
+    `gsr_strongest` and `streak_strongest` are the strongest along any axis: only who scanned knows which one it is.
+    `face_excess` is the signal at the sides of the picture above that of the air, which is bright in a noisy image.
+    """
     result = dict(features)
     for kind in ("gsr", "streak"):
         along = [value for axis in "xyz" if (value := features.get(f"{kind}_{axis}")) is not None]
         if along:
             result[f"{kind}_strongest"] = max(along)
+    face = features.get("face_signal")
+    if face is not None:
+        result["face_excess"] = max(0.0, face - (features.get("air_level") or 0.0))
     return result
 
 
