@@ -129,3 +129,11 @@ def test_a_place_outside_of_the_world_is_refused(value: float) -> None:
     header.ImageOrientationPatient, header.PixelSpacing = [1, 0, 0, 0, 1, 0], [1, 1]
     with pytest.raises(BadInput, match="broken place"):
         frames_of([header])
+
+
+def test_an_image_that_describes_more_slices_than_it_has_is_refused() -> None:
+    header = Dataset()
+    header.PerFrameFunctionalGroupsSequence = Sequence([Dataset(), Dataset(), Dataset()])
+    header.NumberOfFrames = 2
+    with pytest.raises(BadInput, match="more slices than it has"):
+        frames_of([header])

@@ -98,7 +98,10 @@ def frames_of(headers: Iterable[Dataset]) -> list[Frame]:
     for header in headers:
         shared = group(header, "SharedFunctionalGroupsSequence")
         items = header.get("PerFrameFunctionalGroupsSequence") or [Dataset()]
-        if len(items) < int(header.get("NumberOfFrames") or 1):
+        count = int(header.get("NumberOfFrames") or 1)
+        if len(items) > count:
+            raise BadInput("a multi-frame image describes more slices than it has", hint="Export the original images")
+        if len(items) < count:
             frames.extend(stacked(header))
             continue
         frames.extend(frame_of([*macros(item), *macros(shared), header], header) for item in items)
