@@ -26,7 +26,7 @@ from konsil.dicom.pixels import Look
 from konsil.dicom.pseudonyms import Pseudonyms, open_pseudonyms
 from konsil.dicom.sealed import opened, sealed
 from konsil.dicom.series import Series, fingerprint, group
-from konsil.errors import BadInput, Missing, Refused
+from konsil.errors import BadInput, Fault, Missing, Refused
 from konsil.files import read_json, write_json
 from konsil.provenance import versions
 from konsil.types import Json, Outcome
@@ -82,10 +82,14 @@ def propose(
     choices: dict[str, Choice] = {}
     questions: list[Question] = []
     for name, day in sorted(days.items()):
-        choice = choose(day, look, {})
-        questions += questions_about(name, choice, look, pseudonyms)
-        settled = settled_by(given, name, choice, pseudonyms)
-        choices[name] = choose(day, look, settled) if settled else choice
+        try:
+            choice = choose(day, look, {})
+            asked = questions_about(name, choice, look, pseudonyms)
+            settled = settled_by(given, name, choice, pseudonyms)
+            choices[name] = choose(day, look, settled) if settled else choice
+        except Exception as error:  # noqa: BLE001 - one odd study must not hide three hundred others
+            choices[name], asked = Choice(lacking=Fault.of(error).sentence), []
+        questions += asked
     return choices, questions
 
 
