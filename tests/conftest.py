@@ -12,7 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,10 +21,16 @@ from urllib.parse import quote
 import pytest
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from konsil.phantom.patient import Patient
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two small cores: more threads only get in each other's way
 
+CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
+QUIET = ["--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync",
+         "--disable-component-update", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # fmt: skip
+"""The last two draw WebGL without a graphics card, for the view in three planes."""
 READABLE = re.compile(rb"[\x20-\x7e]{5,}")
 """Text among bytes: five letters and more."""
 BESIDE_THE_CHECKOUT = Path(__file__).parents[2] / "shared" / "data"
@@ -105,6 +111,21 @@ def unpacked(path: Path) -> bytes:
     for packed in re.findall(rb"base64,([A-Za-z0-9+/=]{16,})", content):
         content += base64.b64decode(packed)
     return content
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A real browser of the machine; nothing is downloaded, and it keeps its settings in a folder of the test."""
+    from playwright.sync_api import sync_playwright
+
+    binary = next((path for path in CHROMIUM if Path(path).exists()), None)
+    if binary is None:
+        pytest.fail("no Chromium on this machine; scripts/need_chromium.sh installs one")
+    own: dict[str, str | float | bool] = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path_factory.mktemp("browser"))}
+    with sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=binary, args=QUIET, env=own)
+        yield found
+        found.close()
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import nibabel
 import numpy as np
 import psutil
 import pytest
-from playwright.sync_api import FrameLocator, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, FrameLocator, Locator, Page
 from safetensors.numpy import load_file
 
 from konsil.demo.ending import reports
@@ -31,12 +31,6 @@ from konsil.stack import supervisor
 from konsil.stack.places import make_plan, read_plan
 
 pytestmark = pytest.mark.e2e
-
-CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
-QUIET = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
-         "--disable-sync", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]  # fmt: skip
-"""The last two draw WebGL without a graphics card, for the view in three planes."""
-
 
 Search = Callable[[Iterable[Path], Iterable[str]], dict[str, list[str]]]
 
@@ -55,15 +49,8 @@ class Walk:
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    """A real browser of the machine; nothing is downloaded."""
-    binary = next((path for path in CHROMIUM if Path(path).exists()), None)
-    if binary is None:
-        pytest.fail("no Chromium on this machine; scripts/need_chromium.sh installs one")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=binary, args=[*QUIET, "--no-sandbox"])
-        yield browser.new_page(viewport={"width": 1360, "height": 850})
-        browser.close()
+def page(browser: Browser) -> Page:
+    return browser.new_page(viewport={"width": 1360, "height": 850})
 
 
 @pytest.fixture(scope="module")

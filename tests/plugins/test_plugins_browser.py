@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from konsil.cohort.cases import Case
 from konsil.cohort.folder import CohortFolder, SiteFolder
@@ -21,8 +21,6 @@ from konsil.quality.review import read_reviews
 
 pytestmark = pytest.mark.e2e
 
-CHROMIUM = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
-SOFTWARE_GL = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 VERDICTS = {"a": "pass", "b": "fail", "c": "warn"}
 IN_ORDER = ["sub-b_ses-1", "sub-c_ses-1", "sub-a_ses-1"]
 
@@ -54,17 +52,6 @@ def cohort(tmp_path: Path) -> CohortFolder:
         write_json(folder.qc(case), measured(verdict, float(number)))
     assert report(folder).exit_code == 0
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    binary = next((path for path in CHROMIUM if Path(path).exists()), None)
-    if binary is None:
-        pytest.fail("no Chromium on this machine; scripts/need_chromium.sh installs one")
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=binary, args=SOFTWARE_GL)
-        yield found
-        found.close()
 
 
 @pytest.fixture
