@@ -138,7 +138,7 @@ def legible() -> Iterator[None]:
     try:
         with discreet():
             yield
-    except (InvalidDicomError, *BROKEN, sqlite3.Error) as error:  # highdicom keeps its frames in a table
+    except (InvalidDicomError, *BROKEN, RuntimeError, sqlite3.Error) as error:  # highdicom keeps frames in a table
         got = type(error).__name__
         raise BadInput("this segmentation cannot be read", expected="a whole DICOM SEG file", got=got) from error
 
