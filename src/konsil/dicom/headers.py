@@ -124,7 +124,20 @@ def take(inbox: Path, name: str, contents: Contents, seen: set[str]) -> None:
     except BROKEN as error:
         contents.unreadable.setdefault(reason_of(error, name), []).append(name)
     else:
+        if contents.instances:
+            share(header, contents.instances[-1].header)
         sort_in(Instance(name, header, fault), contents, seen)
+
+
+def share(header: Dataset, before: Dataset) -> None:
+    """Let a header hold the very elements of the one before it where they are equal.
+
+    Slices of a series differ in a handful of values; keeping the others once takes half the memory of a large inbox.
+    """
+    for mine, theirs in ((header, before), (header.file_meta, before.file_meta)):
+        for tag in list(mine.keys()):
+            if tag in theirs and mine[tag] == theirs[tag]:
+                mine[tag] = theirs[tag]
 
 
 def reason_of(error: Exception, name: str) -> str:
