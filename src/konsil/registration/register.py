@@ -113,18 +113,16 @@ def by_atlas(cohort: CohortFolder, case: Case) -> Matrix | None:
     return start
 
 
-def resample(volume: Volume, grid: Volume, transform: Any, interpolator: int) -> Volume:
-    """`volume` on the grid of `grid`, float32, 0 outside; `transform` maps grid to volume points."""
-    image = sitk.Resample(as_itk(volume), as_itk(grid), transform, interpolator, 0.0, sitk.sitkFloat32)
+def resample(volume: Volume, grid: Volume, transform: Any, interpolator: int, outside: float = 0.0) -> Volume:
+    """`volume` on the grid of `grid`, float32, `outside` where it has no voxels; `transform` maps grid to its points."""
+    image = sitk.Resample(as_itk(volume), as_itk(grid), transform, interpolator, outside, sitk.sitkFloat32)
     return Volume(from_itk(image).data, grid.affine)
 
 
 def onto(raw: Volume, grid: Volume, transform: Any) -> Volume:
     """The final interpolation: cubic B-spline, held within the range of the raw image, in the raw image's dtype."""
-    result = resample(raw, grid, transform, sitk.sitkBSpline).data
-    held = np.clip(result, raw.data.min(), raw.data.max())
-    inside = resample(Volume(np.ones_like(raw.data), raw.affine), grid, transform, sitk.sitkNearestNeighbor).data > 0
-    held[~inside] = 0
+    result = resample(raw, grid, transform, sitk.sitkBSpline, outside=np.nan).data
+    held = np.where(np.isnan(result), 0, np.clip(result, raw.data.min(), raw.data.max()))
     data = np.rint(held).astype(np.int16) if raw.data.dtype == np.int16 else held.astype(np.float32)
     return Volume(data, grid.affine)
 
