@@ -114,7 +114,7 @@ def by_atlas(cohort: CohortFolder, case: Case) -> Matrix | None:
 
 
 def resample(volume: Volume, grid: Volume, transform: Any, interpolator: int, outside: float = 0.0) -> Volume:
-    """`volume` on the grid of `grid`, float32, `outside` where it has no voxels; `transform` maps grid to its points."""
+    """`volume` on the grid of `grid`, float32, `outside` beyond its voxels; `transform` maps grid to volume points."""
     image = sitk.Resample(as_itk(volume), as_itk(grid), transform, interpolator, outside, sitk.sitkFloat32)
     return Volume(from_itk(image).data, grid.affine)
 
