@@ -23,7 +23,7 @@ from konsil.dicom.reading import discreet, parse
 from konsil.dicom.rebuild import rebuild
 from konsil.errors import BadInput
 
-TABLE = json.loads((Path(__file__).parents[1] / "vectors" / "ps3_15_e1_1.json").read_text())["actions"]
+TABLE = json.loads((Path(__file__).parents[1] / "vectors" / "dicom" / "ps3_15_e1_1.json").read_text())["actions"]
 WHO = "Plantagenet"
 PLANTED = {
     "DA": "19611103",
