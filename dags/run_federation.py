@@ -45,7 +45,21 @@ FORM = {
         title="Data every case must have",
         section="Training",
     ),
-    "strategy": Param("fedavg", type="string", enum=["fedavg"], title="Strategy", section="Training"),
+    "strategy": Param(
+        "fedavg",
+        type="string",
+        enum=["fedavg", "fedavgm", "fedadam", "fedyogi", "median", "trimmed_mean", "krum", "multi_krum"],
+        title="Strategy",
+        description="How one model is made of the updates.",
+        section="Training",
+    ),
+    "strategy_settings": Param(
+        {},
+        type="object",
+        title="Parameters of the strategy",
+        description='Empty: its defaults. Others: see the charter\'s specification, such as {"clip_norm": 10}.',
+        section="Training",
+    ),
     "compare_with_local": Param(
         True,
         type="boolean",

@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk import Context
 
 from konsil.federation.charter import Charter, parse_charter
+from konsil.federation.strategies.choice import PLAIN
 from konsil.files import write_json
 from konsil.settings import Settings
 from konsil.types import Json
@@ -37,6 +38,8 @@ class PublishCharterOperator(PartyOperator):
     def execute(self, context: Context) -> Json:
         """Write the file, run the verb, hand on the run's name."""
         fields = {name: self.form[name] for name in Charter.model_fields if self.form.get(name) is not None}
+        if settings := self.form.get("strategy_settings"):
+            fields["strategy"] = {**settings, "name": fields.get("strategy", PLAIN)}
         charter = parse_charter(fields)
         self.run_name = charter.run
         write_json(self.path(), charter.model_dump(mode="json"))

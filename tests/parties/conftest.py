@@ -159,7 +159,7 @@ class World:
         return self.learners.get(name) or Line(self.charter.rounds)
 
     def cohort(self, name: str) -> Numbers:
-        return Numbers(name.lower() * 2, CASES[name])
+        return Numbers(name.lower() * 2, CASES.get(name, 3))
 
     def spoil(self, name: str, change: Callable[[Model, int], Model]) -> None:
         """From now on the site `name` posts `change(tensors, round)` instead of its tensors."""

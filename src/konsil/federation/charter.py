@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from konsil.errors import BadSetting
+from konsil.federation.strategies.choice import PLAIN, Choice, FedAvgChoice, StrategyChoice
 from konsil.files import read_json
 from konsil.trust.roster import CENTRE, SiteName
 from konsil.types import Json
@@ -93,7 +94,7 @@ class Charter(Part):
     learner: LearnerChoice = Field(default_factory=LearnerChoice)
     data: DataRequest = Field(default_factory=DataRequest)
     rounds: int = Field(default=50, ge=1, le=1000)
-    strategy: Literal["fedavg"] = "fedavg"
+    strategy: StrategyChoice = PLAIN
     quorum: Quorum = Field(default_factory=Quorum)
     deadlines: Deadlines = Field(default_factory=Deadlines)
     compare_with_local: bool = True
@@ -111,6 +112,21 @@ class Charter(Part):
         if strangers:
             raise ValueError(f"quorum.required: expected names from sites, got {', '.join(strangers)}")
         return self
+
+    @model_validator(mode="after")
+    def quorum_bears_strategy(self) -> Charter:
+        """No round may close with fewer updates than the strategy needs."""
+        rule = self.rule
+        if len(self.sites) < rule.fewest:
+            raise ValueError(f"strategy: expected a rule for {len(self.sites)} sites; for {rule.name}, {rule.why}")
+        if self.quorum.sites < rule.fewest:
+            raise ValueError(f"quorum.sites: expected at least {rule.fewest}, because for {rule.name}, {rule.why}")
+        return self
+
+    @property
+    def rule(self) -> Choice:
+        """The strategy with its parameters, also where the charter only gives a name."""
+        return FedAvgChoice() if isinstance(self.strategy, str) else self.strategy
 
     def what_leaves_the_site(self) -> list[str]:
         """The sentences a custodian reads before deciding, one per kind of message a site sends."""

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
-
-import numpy as np
 
 from konsil.federation.centre_rules import members
 from konsil.federation.charter import Charter
 from konsil.federation.mailbox import Letter, Mailbox
-from konsil.federation.manifest import DTYPES
 from konsil.federation.slot import Kind, Slot
 from konsil.federation.steps import (
     Abort,
@@ -26,8 +21,8 @@ from konsil.federation.steps import (
     Role,
     StoreModel,
 )
-from konsil.federation.strategies.contribution import Contribution, Spec, Specs, Unusable, fault, tensor_fault
-from konsil.federation.strategies.fedavg import FedAvg
+from konsil.federation.strategies.contribution import Unusable, fault, tensor_fault
+from konsil.parties.merging import Merging, alone, specs_of
 from konsil.parties.party import LearnerFor, Party
 from konsil.parties.summary import summarise
 from konsil.parties.words import round_line
@@ -90,22 +85,21 @@ class CentreParty(Party):
             if why:
                 return self._refuse(letter.slot, why)
         weights = {site: letter.manifest.facts["cases"] for site, letter in letters.items()}
+        merging = Merging(self.mailbox, self.rules, self._letters, self.ledger.folder)
         try:
-            tensors = self._mean(letters, weights, specs_of(before))
+            tensors, rule = merging.combine(step.round, letters)
         except Unusable as error:
             return self._refuse(letters[error.site].slot, error.sentence)
         included = {
             site: {"cases": weights[site], "digest": letter.manifest.digest} for site, letter in letters.items()
         }
         facts = {"included": included, "refused": dict(step.refused), "missing": list(step.missing)}
+        facts |= {"remarks": rule.remarks} if rule.remarks else {}
         facts["seconds"] = round(time.monotonic() - began, 3)
-        self._post_global(step.round, tensors, facts, tuple(cases))
+        merging.keep(step.round, included, self._post_global(step.round, tensors, facts, tuple(cases)), rule)
+        for site, remark in rule.remarks.items():
+            log.warning("round %d: the update of %s %s", step.round, site, remark)
         return log.info(round_line(step, self.rules.rounds, letters, before.received))
-
-    def _mean(self, letters: Mapping[str, Letter], weights: Mapping[str, int], specs: Specs) -> Tensors:
-        """The weighted mean of what the letters hold, in their order, read as streams."""
-        streams = {site: partial(self.mailbox.stream_tensors, letter) for site, letter in letters.items()}
-        return FedAvg().combine([Contribution(site, weights[site], streams[site]) for site in letters], specs)
 
     def publish_baselines(self, step: PublishBaselines) -> None:
         """Check the sites' local models and pass them on in one message, tensors named `<site>/<name>`."""
@@ -115,11 +109,11 @@ class CentreParty(Party):
             letter = self.letter(Kind.baseline, site)
             if why := tensor_fault(specs_of(letter), specs):
                 return self._refuse(letter.slot, why)
-            try:  # the mean of one model is that model, with every check
-                alone = self._mean({site: letter}, {site: 1}, specs)
+            try:
+                local = alone(self.mailbox, site, letter, specs)
             except Unusable as error:
                 return self._refuse(letter.slot, error.sentence)
-            together |= {f"{site}/{name}": array for name, array in alone.items()}
+            together |= {f"{site}/{name}": array for name, array in local.items()}
         slot, facts = Slot(Kind.baselines, CENTRE), {"sites": list(step.sites)}
         sites = members(self.look(), self.rules)
         self.mailbox.post_tensors(slot, together, recipients=[CENTRE, *sites], facts=facts)
@@ -154,13 +148,6 @@ class CentreParty(Party):
         sites = [s for s in self.rules.sites if s not in said or said[s].facts.get("accepted") is True]
         self.mailbox.post_json(Slot(kind, CENTRE), content, recipients=sites, facts=facts)
 
-    def _post_global(self, number: int, tensors: Tensors, facts: Json, sites: tuple[str, ...]) -> None:
+    def _post_global(self, number: int, tensors: Tensors, facts: Json, sites: tuple[str, ...]) -> Letter:
         slot = Slot(Kind.global_, CENTRE, number)
-        self.mailbox.post_tensors(slot, tensors, recipients=[CENTRE, *sites], facts=facts)
-
-
-def specs_of(letter: Letter) -> Specs:
-    """Shapes and dtypes that a message announces; none for a message with JSON."""
-    table = letter.manifest.tensors
-    rows = table.rows() if table is not None else ()
-    return {name: Spec(shape, np.dtype(DTYPES[code]).name) for name, shape, code, _ in rows}
+        return self.mailbox.post_tensors(slot, tensors, recipients=[CENTRE, *sites], facts=facts)

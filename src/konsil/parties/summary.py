@@ -3,7 +3,8 @@
     sentence, outcome              how it ended, in words
     participation.<site>           answer, cases (training), rounds, missed, refused {round: reason}
     rounds[]                       per site: cases, steps, metrics, work_s (training), turnaround_s (from the global
-                                   model to the update), waited_s (from the update to the next global model)
+                                   model to the update), waited_s (from the update to the next global model);
+                                   remarks {site: what the strategy did to its update}
     evaluation.<site>              figures on that site's test patients: federated, local.<trained at>
     without_scores                 sites of the run whose evaluation is not there (or cannot be read from here)
     dice                           means: federated.<site>, local.<trained at>.<tested at>
@@ -93,6 +94,7 @@ def _round(holdings: Holdings, number: int) -> Json:
         },
         "missing": after.facts.get("missing", []),
         "refused": after.facts.get("refused", {}),
+        "remarks": after.facts.get("remarks", {}),
     }
 
 

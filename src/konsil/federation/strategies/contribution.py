@@ -6,9 +6,10 @@ While the numbers pass by, a `Reading` checks that they are the announced ones, 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -60,14 +61,34 @@ class Unusable(BadMessage):
         super().__init__(what, expected=expected, got=got)
 
 
-class Strategy(Protocol):
-    """A rule that makes one model of many."""
+class Strategy(ABC):
+    """A rule that makes one model of many, made afresh for every round.
 
+    After `combine`, `remarks` says in half a sentence what was done to a site's update other than to use it as it came,
+    and `memory` holds what the rule has to be given in the next round.
+    """
+
+    def __init__(self, memory: Tensors | None = None) -> None:
+        self.remarks: dict[str, str] = {}
+        self.memory: Tensors = memory or {}
+
+    @abstractmethod
     def combine(self, contributions: list[Contribution], specs: Specs) -> Tensors:
-        """One pass over all contributions, in the order given; arrays shaped and typed as `specs` says.
+        """All contributions, in the order given; arrays shaped and typed as `specs` says.
 
-        Raises Unusable naming the first site whose numbers fail a check.
+        Raises Unusable naming the first site whose numbers fail a check, BadMessage for too few or two of one site.
         """
+
+
+def total_weight(contributions: list[Contribution]) -> int:
+    """The training cases of all updates. BadMessage unless there is one update per site, Unusable without weight."""
+    sites = [contribution.site for contribution in contributions]
+    if not sites or len(set(sites)) != len(sites):
+        raise BadMessage("These updates cannot be averaged", expected="at least one, and one per site")
+    for contribution in contributions:
+        if contribution.weight < 1:
+            raise Unusable(contribution.site, "the update has no weight", expected="at least one training case")
+    return sum(contribution.weight for contribution in contributions)
 
 
 def fault(facts: Json, announced: Specs, *, base: str, specs: Specs, most_cases: int) -> str:

@@ -15,19 +15,25 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from konsil.errors import BadMessage
-from konsil.federation.strategies.contribution import Contribution, Reading, Specs, Unusable
+from konsil.federation.strategies.contribution import (
+    Contribution,
+    Reading,
+    Specs,
+    Strategy,
+    Unusable,
+    total_weight,
+)
 from konsil.types import Tensors
 
 Flat = dict[str, npt.NDArray[Any]]
 
 
-class FedAvg:
+class FedAvg(Strategy):
     """Weighted mean of the updates."""
 
     def combine(self, contributions: list[Contribution], specs: Specs) -> Tensors:
         """Average in one pass; shapes, dtypes and order of `specs`. Raises Unusable, BadMessage."""
-        total = _total(contributions)
+        total = total_weight(contributions)
         sums = {name: np.zeros(spec.size) for name, spec in specs.items() if spec.is_averaged}
         same = {name: np.zeros(spec.size, spec.dtype) for name, spec in specs.items() if not spec.is_averaged}
         for place, contribution in enumerate(contributions):
@@ -45,16 +51,6 @@ class FedAvg:
         for array in sums.values():
             array /= total
         return _shaped({**sums, **same}, specs)
-
-
-def _total(contributions: list[Contribution]) -> int:
-    sites = [contribution.site for contribution in contributions]
-    if not sites or len(set(sites)) != len(sites):
-        raise BadMessage("These updates cannot be averaged", expected="at least one, and one per site")
-    for contribution in contributions:
-        if contribution.weight < 1:
-            raise Unusable(contribution.site, "the update has no weight", expected="at least one training case")
-    return sum(contribution.weight for contribution in contributions)
 
 
 def _shaped(flat: Flat, specs: Specs) -> Tensors:

@@ -1,0 +1,70 @@
+"""The charter's strategy: one spelling, bounds, and a sentence for a combination that cannot work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from konsil.errors import BadSetting
+from konsil.federation.charter import Charter, parse_charter
+from konsil.federation.strategies.choice import CHOICES, NAMES
+
+SEVEN: dict[str, Any] = {"run": "ms-2026", "sites": list("ABCDEFG"), "quorum": {"sites": 5}}
+
+
+def parsed(strategy: Any, **rules: Any) -> Charter:
+    return parse_charter({**SEVEN, "strategy": strategy, **rules})
+
+
+@pytest.mark.parametrize("strategy", ["fedavg", {"name": "fedavg"}, {"name": "fedavg", "clip_norm": None}])
+def test_plain_fedavg_has_one_spelling(strategy: Any) -> None:
+    assert parsed(strategy).model_dump(mode="json") == parse_charter(SEVEN).model_dump(mode="json")
+    assert parsed(strategy).model_dump(mode="json")["strategy"] == "fedavg"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bare_name_stands_for_the_defaults_and_survives_being_written(name: str) -> None:
+    charter = parsed(name)
+    assert charter.rule.name == name
+    assert parse_charter(charter.model_dump(mode="json")) == charter == parsed({"name": name})
+
+
+def test_every_choice_is_named_once() -> None:
+    assert len(set(NAMES)) == len(CHOICES) == 8
+
+
+def test_parameters_are_the_charters() -> None:
+    rule = parsed({"name": "fedadam", "learning_rate": 0.1, "beta_2": 0.999, "clip_norm": 5}).rule
+    assert rule.model_dump() == {
+        "name": "fedadam",
+        "clip_norm": 5,
+        "learning_rate": 0.1,
+        "beta_1": 0.9,
+        "beta_2": 0.999,
+        "tau": 0.001,
+    }
+
+
+@pytest.mark.parametrize(
+    ("strategy", "sentence"),
+    [
+        (7, "strategy is not usable; expected one of fedavg, "),
+        ({"clip_norm": 1}, "strategy is not usable; expected one of fedavg, "),
+        ({"name": "fedavg", "clip_norm": 0}, "strategy.fedavg.clip_norm"),
+        ({"name": "fedavg", "clip_norm": float("inf")}, "strategy.fedavg.clip_norm"),
+        ({"name": "fedavg", "momentum": 0.9}, "strategy.fedavg.momentum"),
+        ({"name": "fedavgm", "momentum": 1}, "strategy.fedavgm.momentum is not usable; expected .* less than 1"),
+        ({"name": "fedadam", "tau": 0}, "strategy.fedadam.tau"),
+        ({"name": "fedyogi", "learning_rate": -1}, "strategy.fedyogi.learning_rate"),
+        ({"name": "trimmed_mean", "trim": 0}, "strategy.trimmed_mean.trim"),
+        ({"name": "trimmed_mean", "trim": 3}, "quorum.sites is not usable; expected at least 7, .* leaves nothing"),
+        ({"name": "trimmed_mean", "trim": 4}, "strategy is not usable; expected a rule for 7 sites"),
+        ({"name": "krum", "faulty": 2}, r"quorum.sites is not usable; expected at least 7, .* n >= 2f \+ 3"),
+        ({"name": "krum", "faulty": 3}, "strategy is not usable; expected a rule for 7 sites; .* 3 faulty sites"),
+        ({"name": "multi_krum", "keep": 5}, "quorum.sites is not usable; expected at least 6"),
+    ],
+)
+def test_a_wrong_choice_is_refused_in_words(strategy: Any, sentence: str) -> None:
+    with pytest.raises(BadSetting, match=sentence):
+        parsed(strategy)
