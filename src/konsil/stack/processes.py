@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ import psutil
 from konsil.files import read_json, write_json
 
 MARKER = "KONSIL_STACK"
+PATIENCE_S = 5.0  # a killed process that sits in the kernel may take a moment
 CHILDREN: list[subprocess.Popen[bytes]] = []  # started by this very process and not yet collected
 
 
@@ -87,7 +88,7 @@ def stop(processes: Sequence[Process], *, folder: Path, grace_s: float = 12.0) -
         if process in alive:
             end_group(process.pid, signal.SIGKILL)
         (folder / "processes" / f"{process.name}.json").unlink(missing_ok=True)
-    reap()
+    reap({process.pid for process in alive})
 
 
 def end_group(pid: int, number: int) -> None:
@@ -96,9 +97,12 @@ def end_group(pid: int, number: int) -> None:
         os.killpg(pid, number)
 
 
-def reap() -> None:
-    """Collect ended children of this very process, so that they do not linger as zombies."""
+def reap(killed: Collection[int] = ()) -> None:
+    """Collect ended children of this very process, so that they do not linger; those just killed are waited for."""
     for child in list(CHILDREN):
+        if child.pid in killed:
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(PATIENCE_S)
         if child.poll() is not None:
             CHILDREN.remove(child)
 
@@ -117,7 +121,7 @@ def marked(marker: str, **more: str) -> list[psutil.Process]:
     return found
 
 
-def sweep(marker: str, *, patience_s: float = 5.0, **more: str) -> list[psutil.Process]:
+def sweep(marker: str, *, patience_s: float = PATIENCE_S, **more: str) -> list[psutil.Process]:
     """Kill what still carries the marker; return what could not be ended (nothing, normally)."""
     deadline = time.monotonic() + patience_s
     while left := marked(marker, **more):
