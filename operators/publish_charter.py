@@ -35,12 +35,16 @@ class PublishCharterOperator(PartyOperator):
         """The verb with the file and the phase."""
         return ["run", str(self.path()), *self.limits()]
 
-    def execute(self, context: Context) -> Json:
-        """Write the file, run the verb, hand on the run's name."""
+    def charter(self) -> Charter:
+        """The form as a charter: the strategy's name and its parameters are two fields of the form and one there."""
         fields = {name: self.form[name] for name in Charter.model_fields if self.form.get(name) is not None}
         if settings := self.form.get("strategy_settings"):
             fields["strategy"] = {**settings, "name": fields.get("strategy", PLAIN)}
-        charter = parse_charter(fields)
+        return parse_charter(fields)
+
+    def execute(self, context: Context) -> Json:
+        """Write the file, run the verb, hand on the run's name."""
+        charter = self.charter()
         self.run_name = charter.run
         write_json(self.path(), charter.model_dump(mode="json"))
         return super().execute(context) | {"run": charter.run}

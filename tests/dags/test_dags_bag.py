@@ -114,6 +114,12 @@ def test_a_dag_that_waits_has_a_default_for_every_field(bag: Any) -> None:
                 dag.params.get_param(key).resolve()
 
 
+def test_the_form_offers_every_strategy_of_the_charter(bag: Any) -> None:
+    from konsil.federation.strategies.choice import NAMES
+
+    assert bag.dags["run_federation"].params.get_param("strategy").schema["enum"] == list(NAMES)
+
+
 def test_waits_ask_only_what_the_triggerer_can_answer(bag: Any) -> None:
     """It serves one XCom by its map index, and hangs on a list of all of them."""
     waits = [task for dag in bag.dags.values() for task in dag.tasks if task.start_from_trigger]
