@@ -16,6 +16,7 @@ from konsil.cli.app import assemble
 from konsil.cohort.adopt import Pair, adopt
 from konsil.cohort.folder import SiteFolder
 from konsil.errors import KonsilError
+from konsil.federation.strategies.choice import NAMES
 from konsil.files import read_json, write_json
 from konsil.parties.wake import addressed_charters, ready, runs_at
 
@@ -171,6 +172,20 @@ def test_simulate_runs_a_whole_federation_and_goes_on_where_it_stopped(
     assert len(models) == 3
     assert CliRunner().invoke(assemble(), words).exit_code == 0
     assert models == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("line.npz")}
+
+
+@pytest.mark.usefixtures("lines")
+@pytest.mark.parametrize("name", NAMES)
+def test_simulate_runs_under_every_strategy(tmp_path: Path, cohort: Callable[[Path, int], Path], name: str) -> None:
+    strategy = {"name": name, "clip_norm": 5, **({"faulty": 0} if "krum" in name else {})}
+    rules = {"strategy": strategy, "sites": ["A", "B", "C"], "quorum": {"sites": 3}, "compare_with_local": False}
+    write_json(tmp_path / "charter.json", {**CHARTER, **rules})
+    places = [f"--cohort={site}={cohort(tmp_path / site, 2)}" for site in "ABC"]
+    words = ["simulate", str(tmp_path / "charter.json"), *places, "--out", str(tmp_path / "out")]
+    made = CliRunner().invoke(assemble(), [*words, "--result", str(tmp_path / "result.json")])
+    assert made.exit_code == 0, made.output
+    assert read_json(tmp_path / "result.json")["state"] == "finished"
+    assert f'"name": "{name}"' in next(tmp_path.rglob("centre/runs/*/report.html")).read_text()  # the report says which
 
 
 @pytest.mark.parametrize("places", [["A"], ["A=x", "A=y"], ["=x"], ["A=x"]])
