@@ -4,6 +4,7 @@
     decision.json   site: what the custodian decided, who, and with which cohort
     prepared.json   site: the recipe the cohort was preprocessed with
     refused.json    centre: updates that were looked into and cannot be averaged, with the reason
+    optimizer/      centre: what a server optimiser remembers (`konsil.parties.momenta`)
     summary.json, report.html
 
 Nothing of it leaves. All files are whole or absent; losing the folder costs work, not correctness (but the decision).
