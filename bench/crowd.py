@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -171,6 +172,8 @@ if __name__ == "__main__":
     parser.add_argument("--batch-size", type=int, default=25)
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two visits")
     chosen = parser.parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit("stopped"))  # the stack is ended on the way out
     result = figures(chosen.cases, chosen.anatomies, chosen.resolution_mm, chosen.batch_size, chosen.every)
     print(json.dumps(result, indent=2))
     if chosen.json:
