@@ -95,7 +95,8 @@ def describe(charter: Json) -> str:
     channels = plain(", ".join(charter["data"]["channels"]))
     lines = [
         f"**Run** `{plain(charter['run'])}` with sites {plain(', '.join(charter['sites']))}:",
-        f"{charter['rounds']} rounds of {plain(charter['learner'])} on {channels}.",
+        f"{charter['rounds']} rounds of {plain(charter['learner'])} on {channels},",
+        f"the sites' updates combined by {plain(charter['strategy'])}.",
         "",
         "**What leaves this site:**",
         "",

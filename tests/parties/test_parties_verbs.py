@@ -104,7 +104,9 @@ def test_a_federation_by_hand(town: Town, cohort: Callable[[Path, int], Path]) -
     assert not ready(town.root / "A", "lines-1")  # nothing to do before the custodian decided
     for site, cases in {"A": 2, "B": 3}.items():
         cohort(SiteFolder(town.root / site).cohort("lines").path, cases)
-        assert "What would leave this site" in town.run(site, "decide", "lines-1").output
+        shown = town.run(site, "decide", "lines-1").output
+        assert "What would leave this site" in shown
+        assert "combined by fedavg." in shown
         town.run(site, "decide", "lines-1", "--accept", "--cohort", "lines", "--by", "Dr. Weber")
         assert ready(town.root / site, "lines-1")
         assert not ready(town.root / site, "lines-1", "rounds")  # what is to be done is an earlier task's business

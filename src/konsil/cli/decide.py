@@ -48,7 +48,8 @@ def tell(home: Path, run: str, result: Path | None) -> None:
     found = proposal(home, run)
     deliver(found, result)
     typer.echo(
-        f"{found['title'] or run}: {found['learner']}, {found['rounds']} rounds, with {', '.join(found['sites'])}."
+        f"{found['title'] or run}: {found['learner']}, {found['rounds']} rounds, with {', '.join(found['sites'])}, "
+        f"updates combined by {found['strategy']}."
     )
     typer.echo("What would leave this site:")
     for sentence in found["what_leaves_the_site"]:

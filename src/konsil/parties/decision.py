@@ -12,6 +12,7 @@ from konsil.cohort.folder import SiteFolder
 from konsil.cohort.frozen import read_frozen
 from konsil.errors import BadInput, Missing
 from konsil.federation.charter import Charter
+from konsil.federation.strategies.choice import Choice
 from konsil.parties.ledger import Ledger
 from konsil.parties.opening import open_site
 from konsil.parties.site import fit
@@ -37,10 +38,18 @@ def proposal(home: Path, run: str) -> Json:
         "sites": list(charter.sites),
         "learner": charter.learner.name,
         "rounds": charter.rounds,
+        "strategy": in_words(charter.rule),
         "data": charter.data.model_dump(mode="json"),
         "what_leaves_the_site": charter.what_leaves_the_site(),
         "decision": Ledger(home, run).decision(),
     }
+
+
+def in_words(rule: Choice) -> str:
+    """A strategy with its parameters: `fedadam (learning_rate 0.1, beta_1 0.9 …)`; what is not set is left out."""
+    given = rule.model_dump(mode="json", exclude={"name"}, exclude_none=True)
+    parameters = ", ".join(f"{name} {value:g}" for name, value in given.items())
+    return f"{rule.name} ({parameters})" if parameters else rule.name
 
 
 def accept_charter(home: Path, run: str, *, cohort: str, by: str) -> Json:

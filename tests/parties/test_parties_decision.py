@@ -1,0 +1,21 @@
+"""What a custodian reads about a federation before anything leaves the site."""
+
+from __future__ import annotations
+
+import pytest
+
+from konsil.federation.strategies.choice import Choice, FedAdamChoice, FedAvgChoice, KrumChoice
+from konsil.parties.decision import in_words
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        (FedAvgChoice(), "fedavg"),
+        (FedAvgChoice(clip_norm=5), "fedavg (clip_norm 5)"),
+        (KrumChoice(faulty=2), "krum (faulty 2)"),
+        (FedAdamChoice(), "fedadam (learning_rate 0.01, beta_1 0.9, beta_2 0.99, tau 0.001)"),
+    ],
+)
+def test_the_strategy_is_named_with_what_is_set(rule: Choice, words: str) -> None:
+    assert in_words(rule) == words
