@@ -22,6 +22,7 @@ from konsil.files import read_json, write_json
 
 MARKER = "KONSIL_STACK"
 PATIENCE_S = 5.0  # a killed process that sits in the kernel may take a moment
+DRIFT_S = 60.0  # start times are told from the clock, which the system corrects; a number is not given twice so soon
 CHILDREN: list[subprocess.Popen[bytes]] = []  # started by this very process and not yet collected
 
 
@@ -38,7 +39,7 @@ class Process:
         """Whether this very process (not another one with its id) still works."""
         try:
             found = psutil.Process(self.pid)
-            return bool(abs(found.create_time() - self.started) < 1 and found.status() != psutil.STATUS_ZOMBIE)
+            return bool(abs(found.create_time() - self.started) < DRIFT_S and found.status() != psutil.STATUS_ZOMBIE)
         except psutil.Error:
             return False
 
