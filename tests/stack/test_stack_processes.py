@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from konsil.files import write_json
-from konsil.stack.processes import MARKER, Process, find, marked, start, stop, sweep
+from konsil.stack.processes import MARKER, Process, find, marked, since_boot_s, start, stop, sweep
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
 STUBBORN = [
@@ -24,6 +24,13 @@ PARENT = [
     "-c",
     "import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], "
     "start_new_session=True); print('up', flush=True); time.sleep(60)",
+]
+
+TITLED = [
+    sys.executable,
+    "-c",
+    "import setproctitle, time; setproctitle.setproctitle('airflow ' + 2000 * 'x'); print('up', flush=True); "
+    "time.sleep(60)",
 ]
 
 
@@ -69,7 +76,7 @@ def test_children_in_other_groups_are_swept(tmp_path: Path, env: dict[str, str])
 def test_a_stranger_with_the_same_id_is_not_ours(tmp_path: Path) -> None:
     stranger = subprocess.Popen(SLEEP, stdout=subprocess.DEVNULL)
     try:
-        begun = psutil.Process(stranger.pid).create_time()
+        begun = since_boot_s(psutil.Process(stranger.pid))
         write_json(tmp_path / "processes" / "A.old.json", {"pid": stranger.pid, "started": begun - 3600})
         old = find("A.old", tmp_path)
         assert old is not None
@@ -79,6 +86,23 @@ def test_a_stranger_with_the_same_id_is_not_ours(tmp_path: Path) -> None:
     finally:
         stranger.kill()
         stranger.wait()
+
+
+def test_a_corrected_clock_makes_no_stranger_of_it(
+    tmp_path: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = begin("A.one", SLEEP, tmp_path, env)
+    booted = psutil.boot_time()
+    for module in (psutil, psutil._psplatform):
+        monkeypatch.setattr(module, "boot_time", lambda: booted + 3600)
+    assert process.alive
+    stop([process], folder=tmp_path)
+    assert not process.alive
+
+
+def test_one_that_gives_itself_a_long_title_still_shows_whose_it_is(tmp_path: Path, env: dict[str, str]) -> None:
+    process = begin("A.titled", TITLED, tmp_path, env)
+    assert [found.pid for found in marked(str(tmp_path))] == [process.pid]
 
 
 def test_another_stack_is_left_alone(tmp_path: Path, env: dict[str, str]) -> None:

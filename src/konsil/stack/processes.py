@@ -1,8 +1,9 @@
 """Processes that outlive the command that started them, and their sure end.
 
-Each process leads its own group and has a file with its id and its start time: an id alone would one day name a
-stranger. All processes of a stack, and all their children, carry KONSIL_STACK in their environment; what is left after
-the groups were ended is found by it. (A task starts its work as a group of its own, so groups alone are not enough.)
+Each process leads its own group and has a file with its id and its start, in seconds since the machine was booted: an
+id alone would one day name a stranger, and a time of day moves when the system corrects its clock. All processes of a
+stack, and all their children, carry KONSIL_STACK in their environment; what is left after the groups were ended is
+found by it. (A task starts its work as a group of its own, so groups alone are not enough.)
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ import psutil
 from konsil.files import read_json, write_json
 
 MARKER = "KONSIL_STACK"
+READABLE = {"SPT_NOENV": "1"}
+"""Airflow writes titles over its processes' environment, and the marker with it, unless setproctitle is told not to."""
 PATIENCE_S = 5.0  # a killed process that sits in the kernel may take a moment
-DRIFT_S = 60.0  # start times are told from the clock, which the system corrects; a number is not given twice so soon
+SAME_S = 2.0  # between two tellings of one start; the boot time is known to the second
 CHILDREN: list[subprocess.Popen[bytes]] = []  # started by this very process and not yet collected
 
 
@@ -39,9 +42,14 @@ class Process:
         """Whether this very process (not another one with its id) still works."""
         try:
             found = psutil.Process(self.pid)
-            return bool(abs(found.create_time() - self.started) < DRIFT_S and found.status() != psutil.STATUS_ZOMBIE)
+            return abs(since_boot_s(found) - self.started) < SAME_S and found.status() != psutil.STATUS_ZOMBIE
         except psutil.Error:
             return False
+
+
+def since_boot_s(process: psutil.Process) -> float:
+    """When a process began, in seconds since the machine was booted; no correction of the clock changes it."""
+    return float(process.create_time() - psutil.boot_time())
 
 
 def start(name: str, command: Sequence[str], *, folder: Path, env: Mapping[str, str], cwd: Path) -> Process:
@@ -51,8 +59,8 @@ def start(name: str, command: Sequence[str], *, folder: Path, env: Mapping[str, 
     cwd.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env=dict(env), cwd=cwd,
-            start_new_session=True, umask=0o077,
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, env={**env, **READABLE},
+            cwd=cwd, start_new_session=True, umask=0o077,
         )  # fmt: skip
     CHILDREN.append(child)
     return record(name, child.pid, folder)
@@ -61,7 +69,7 @@ def start(name: str, command: Sequence[str], *, folder: Path, env: Mapping[str, 
 def record(name: str, pid: int, folder: Path) -> Process:
     """Remember a process that was just started."""
     with suppress(psutil.Error):
-        process = Process(name, pid, psutil.Process(pid).create_time())
+        process = Process(name, pid, since_boot_s(psutil.Process(pid)))
         write_json(folder / "processes" / f"{name}.json", {"pid": pid, "started": process.started})
         return process
     return Process(name, pid, 0.0)
