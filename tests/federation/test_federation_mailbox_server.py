@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from konsil.errors import BadMessage, KonsilError
-from konsil.federation.enrolment_centre import accept_all, init, invite, revoke, store_server
+from konsil.federation.enrolment_centre import init, invite, revoke, store_server
+from konsil.federation.enrolment_sites import accept_all
 from konsil.federation.enrolment_site import is_accepted, join
 from konsil.federation.mailbox import Kind, Mailbox, Slot, open_mailbox, open_store, runs
 from konsil.trust.audit import Audit

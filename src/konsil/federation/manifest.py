@@ -19,7 +19,7 @@ from konsil.federation.slot import Kind, Slot
 from konsil.trust.canonical import canonical
 from konsil.trust.identity import Identity
 from konsil.trust.roster import Roster
-from konsil.trust.signed import first_line, opened, sign
+from konsil.trust.signed import digest, first_line, opened, sign
 from konsil.types import Json
 
 SUBJECT = "manifest"
@@ -107,14 +107,18 @@ class Manifest(_Model):
         return sign(SUBJECT, self.as_json(), identity)
 
 
-def read_manifest(document: bytes, *, run: str, slot: Slot, me: str, roster: Roster) -> Manifest:
+def read_manifest(
+    document: bytes, *, run: str, slot: Slot, me: str, roster: Roster, pinned: str | None = None
+) -> Manifest:
     """Read the manifest that lies in `slot`: authenticate, then parse, then check; `BadMessage` says which rule failed.
 
     The key is that of the slot's sender, which is the owner of the bucket it lies in, never one named by the document.
+    `pinned`: digest of the message that was accepted in this slot before; it may be signed by a retired key.
     """
     if len(document) > MANIFEST_LIMIT:
         raise BadMessage("a manifest is too long", expected=f"at most {MANIFEST_LIMIT} bytes")
-    content = opened(SUBJECT, document, roster.keys_of(slot.sender).signing)
+    name = digest(SUBJECT, document)
+    content = opened(SUBJECT, document, *roster.signers_of(slot.sender, name, pinned=name == pinned))
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
