@@ -77,9 +77,9 @@ def invite(
 ) -> SitePass:
     """Write the pass of a new site to `out` and let it into the store.
 
-    `again`: the site is enrolled already and shall get new credentials and keys; its old ones end now, as if it had been
-    revoked. `given`: its credentials where the store is not the embedded server, limited to its bucket and to reading
-    `global`.
+    `again`: the site is enrolled already and shall get new credentials and keys; its old ones end now, as if it had
+    been revoked. `given`: its credentials where the store is not the embedded server, limited to its bucket and to
+    reading `global`.
     """
     connection, roster = connection_of(checked_centre(home)), membership(home).roster
     invitations = Invitations(home)

@@ -59,8 +59,8 @@ def join(home: Path, path: Path) -> Joined:
     if enrolled is None:
         store.put(found.bucket, ENROLMENT_KEY, request(found.site, identity.public, found.enrolment_secret))
     found.save(home / "pass.json")
-    if centre != found.centre:
-        write_json(home / "keys" / "centre.json", centre.model_dump(mode="json"))
+    if centre[-1] != found.centre:
+        write_json(home / "keys" / "centre.json", centre[-1].model_dump(mode="json"))
     if before is None:
         Audit(home / "audit.jsonl").append("joined", site=found.site, fingerprint=identity.public.fingerprint)
     return Joined(found.site, found.fingerprint, identity.public.fingerprint, enrolled is not None)
@@ -69,7 +69,8 @@ def join(home: Path, path: Path) -> Joined:
 def is_accepted(home: Path) -> bool:
     """Whether the roster that the centre published holds this site with the keys of this home."""
     party = membership(home)
-    published = _published(open_store(home), party.roster.centre)
+    store = open_store(home)
+    published = _published(store, successors(store, party.roster.centre))
     return published.sites.get(party.me) in own_keys(home)
 
 
@@ -83,7 +84,7 @@ def own_keys(home: Path) -> list[PublicKeys]:
 
 
 def _new_keys(home: Path, site: str) -> Identity:
-    """New keys for a new pass; the old ones open what was sealed for them, and vouch here for what this site has sent."""
+    """New keys for a new pass; the old ones open what was sealed for them, and vouch here for what this site sent."""
     with locked(home, fcntl.LOCK_EX):
         old = Identity.load(home)
         new = old.successor()
@@ -97,29 +98,29 @@ def used_up(site: str) -> BadSetting:
     return BadSetting(
         "this site pass has been used already: it lets a site in once",
         got=f"{site} is enrolled with other keys than those of this home",
-        hint="If that was not you, call the centre at once. For new keys it gives a new pass: konsil central invite --again",
+        hint="If that was not you, call the centre at once. For new keys it makes a new pass (invite --again)",
     )
 
 
-def _published(store: Store, centre: PublicKeys) -> Roster:
-    """The roster that the centre published, under the keys it has now; an empty one if there is none yet."""
+def _published(store: Store, centre: list[PublicKeys]) -> Roster:
+    """The roster that the centre published, under one of its keys; an empty one if there is none yet."""
     try:
         with store.get(GLOBAL, ROSTER_KEY) as stream:
             document = stream.read(ROSTER_LIMIT)
     except Missing:
-        return Roster(centre=centre)
-    return Roster.opened(document, successors(store, centre)[-1])
+        return Roster(centre=centre[-1])
+    return Roster.opened(document, *centre)
 
 
-def _same_centre(store: Store, found: SitePass, before: SitePass | None, home: Path) -> PublicKeys:
-    """The centre's newest keys; `BadSetting` if the pass is of another centre than the one this home knows."""
+def _same_centre(store: Store, found: SitePass, before: SitePass | None, home: Path) -> list[PublicKeys]:
+    """The centre's keys up to the newest; `BadSetting` if the pass is of another centre than the one this home knows."""
     if before is None:
-        return successors(store, found.centre)[-1]
+        return successors(store, found.centre)
     chain = successors(store, before.centre)
     known = centre_keys(home, before.centre)
     if found.centre not in chain or known not in chain:
         raise other_federation(before.site, found.site)
-    return chain[-1]
+    return chain
 
 
 def _tried(found: SitePass, *, again: bool) -> Store:

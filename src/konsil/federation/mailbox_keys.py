@@ -136,22 +136,24 @@ def publish(home: Path, store: Store, me: str, identity: Identity) -> None:
         successor(document, me, replaced)
     except BadMessage:
         return  # the process died before it changed the keys: this document says nothing about those that are used
-    if (standing := _standing(store, me, replaced)) not in {None, document}:
-        raise BadSetting(
-            "somebody else has already replaced the keys of this party",
-            hint="They were stolen. Call the other side at once: the centre revokes a site and invites it again",
-        )
-    if standing is None:
+    if not is_standing(store, me, replaced, document):
         store.put(bucket_of(me), place_of(replaced), document)
     pending.unlink()
 
 
-def _standing(store: Store, me: str, replaced: PublicKeys) -> bytes | None:
+def is_standing(store: Store, me: str, replaced: PublicKeys, mine: bytes | None = None) -> bool:
+    """Whether the document `mine` replaces these keys in the store; `BadSetting` if another one does."""
     try:
         with store.get(bucket_of(me), place_of(replaced)) as stream:
-            return stream.read(ROTATION_LIMIT + 1)
+            found = stream.read(ROTATION_LIMIT + 1)
     except Missing:
-        return None
+        return False
+    if found != mine:
+        raise BadSetting(
+            "somebody else has already replaced the keys of this party",
+            hint="They were stolen. Call the other side at once: the centre revokes a site and invites it again",
+        )
+    return True
 
 
 @contextmanager

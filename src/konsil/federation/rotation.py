@@ -11,8 +11,9 @@ import fcntl
 import re
 from pathlib import Path
 
+from konsil.federation.enrolment_centre import publish_roster
 from konsil.federation.mailbox import RUN_NAME, Mailbox, open_store
-from konsil.federation.mailbox_keys import PENDING, locked, publish
+from konsil.federation.mailbox_keys import PENDING, is_standing, locked, publish
 from konsil.files import write_bytes
 from konsil.storage.store import Store
 from konsil.trust.audit import Audit, operator
@@ -27,24 +28,25 @@ def rotate(home: Path) -> PublicKeys:
     """Replace the keys of the party that lives in `home`; gives the new public keys.
 
     Running processes go on with the new keys by themselves. `Unavailable` if the store does not answer: then either
-    nothing has changed, or the new keys count and are published with the next message. `BadSetting` if somebody else
-    has replaced the keys before.
+    nothing has changed, or the new keys count and are published with the next message. `BadSetting`, and nothing is
+    changed, if somebody else has replaced the keys before.
     """
     store = open_store(home)
     with locked(home, fcntl.LOCK_EX):
         party = membership(home)
         publish(home, store, party.me, party.identity)  # one that waits from before comes first
+        is_standing(store, party.me, party.identity.public)
         old, letters = party.identity, signed_so_far(store, party)
         new = old.successor()
         write_bytes(home / "keys" / PENDING, rotation(party.me, old, new, letters), mode=0o600)
         rotated = party.roster.rotated(party.me, new.public, letters)
         keep_past(home, party.me, rotated.past[party.me])
         new.save(home)
-        if party.me == CENTRE:
-            rotated.save(home)
         facts = {"party": party.me, "old": old.public.fingerprint, "new": new.public.fingerprint, "by": operator()}
         Audit(home / "audit.jsonl").append("keys rotated", **facts)
         publish(home, store, party.me, new)
+    if party.me == CENTRE:
+        publish_roster(home, rotated)
     return new.public
 
 

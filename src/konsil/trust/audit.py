@@ -129,7 +129,8 @@ def _checked(content: bytes, number: int, previous: str) -> str:
     if claimed != found:
         raise _refusal(f"{place}: this entry was edited", "its hash is not that of its content")
     if n != number:
-        what = "entries are missing before it" if isinstance(n, int) and n > number else "entries were moved or repeated"
+        jumps = isinstance(n, int) and n > number
+        what = "entries are missing before it" if jumps else "entries were moved or repeated"
         raise _refusal(f"{place}: {what}", f"this line is entry {n}, and should be {number}")
     if before != previous:
         raise _refusal(f"{place}: this entry was exchanged", "it does not name the one before it")

@@ -1,9 +1,9 @@
 """The keys of one party: an age key (X25519) opens what is sealed for it, an Ed25519 key signs what it says.
 
 Both are made by the party itself and kept in `<home>/keys/identity.json` with mode 600; nobody else ever holds them.
-Keys that were replaced (`konsil.trust.rotation`) stay in that file, to open what was sealed for them. What others get is
-`PublicKeys`. Its fingerprint is short enough to be compared over the phone: 80 bits of SHA-256 in base32, in groups of
-four.
+Keys that were replaced (`konsil.trust.rotation`) stay in that file, to open what was sealed for them. What others get
+is `PublicKeys`. Its fingerprint is short enough to be compared over the phone: 80 bits of SHA-256 in base32, in groups
+of four.
 """
 
 from __future__ import annotations

@@ -113,10 +113,10 @@ class Roster(BaseModel):
         return sign("roster", self.as_json(), identity)
 
     @classmethod
-    def opened(cls, document: bytes, centre: PublicKeys) -> Roster:
-        """Read a published roster; `BadMessage` if the centre did not sign it."""
+    def opened(cls, document: bytes, *centre: PublicKeys) -> Roster:
+        """Read a published roster; `BadMessage` if none of the centre's keys signed it."""
         try:
-            return cls.model_validate(opened("roster", document, centre.signing))
+            return cls.model_validate(opened("roster", document, *(keys.signing for keys in centre)))
         except ValidationError as error:
             raise BadMessage("the published roster is not read", expected="the centre's keys and the sites'") from error
 

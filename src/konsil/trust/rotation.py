@@ -26,7 +26,7 @@ FOLDER = "_konsil/keys/"
 
 
 class Rotation(BaseModel):
-    """What a rotation says: `keys` replace `replaces`; of the old signatures, those of `letters` (digests) stay good."""
+    """What a rotation says: `keys` replace `replaces`; of old signatures, those of `letters` (digests) stay good."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,7 +55,7 @@ def successor(document: bytes, party: str, known: PublicKeys) -> Rotation:
     except ValidationError as error:
         raise BadMessage("a rotation is not read: fields are wrong") from error
     if found.party != party or found.replaces != known:
-        raise BadMessage("a rotation is of another party, or replaces other keys", hint="It was copied. Tell the centre")
+        raise BadMessage("a rotation is of another party, or replaces other keys", hint="Tell the centre")
     try:
         key = Ed25519PublicKey.from_public_bytes(base64.b64decode(found.keys.signing))
         key.verify(base64.b64decode(found.possession, validate=True), _claim(party, found.keys, known))
