@@ -233,6 +233,36 @@ def test_init_twice_is_harmless_and_another_address_is_refused(shell, tmp_path):
     assert "another address" in shell.central("init", "--endpoint", "https://else:9000")[1]
 
 
+def test_policies_are_printed_for_a_store_of_somebody_else(shell):
+    code, said = shell.run("central", "policy", "A")
+    rights = {tuple(found["Resource"]): found["Action"] for found in json.loads(said)["Statement"]}
+    assert code == 0
+    assert rights["arn:aws:s3:::global/*",] == ["s3:GetObject"]
+    assert "s3:PutObject" in rights["arn:aws:s3:::site-a/*",]
+    assert "site-b" not in said
+    code, said = shell.run("central", "bucket-policies", "A=user/a", "B=user/b", "--centre", "user/c")
+    held = json.loads(said)
+    assert (code, set(held)) == (0, {"global", "site-a", "site-b"})
+    assert "user/a" not in json.dumps(held["site-b"])
+    assert "PutObject" not in json.dumps(held["global"])
+    assert "expected SITE=ARN" in shell.run("central", "bucket-policies", "A", "--centre", "arn:c")[1]
+    assert "cannot bear" in shell.run("central", "policy", "a/b")[1]
+
+
+def test_the_audit_log_is_checked_by_a_verb(shell, tmp_path):
+    shell.join(tmp_path / "A.pass")
+    shell.central("sites")
+    open_mailbox(tmp_path / "A", "run-1").post_json(Slot(Kind.answer, "A"), {}, recipients=["centre"])
+    code, said = shell.run("audit", "verify", "--home", tmp_path / "A", "--result", tmp_path / "audit.json")
+    assert (code, "chain unbroken; 1 published heads fit, the last at entry 1" in said) == (0, True)
+    assert json.loads((tmp_path / "audit.json").read_text()) == {"entries": 2, "heads": 1, "covered": 1}
+    assert "No head of it is published yet" in shell.run("audit", "verify", "--home", tmp_path / "centre")[1]
+    (tmp_path / "A" / "audit.jsonl").write_bytes(b"")
+    code, said = shell.run("audit", "verify", "--home", tmp_path / "A")
+    assert (code, "ends after 0 entries" in said) == (1, True)
+    assert shell.run("audit", "verify", "--offline", "--home", tmp_path / "A")[0] == 0
+
+
 def test_no_secret_is_ever_printed(shell, tmp_path):
     said = shell.join(tmp_path / "A.pass")[1] + shell.central("sites")[1]
     held = read_pass(tmp_path / "A.pass")

@@ -127,6 +127,42 @@ def rotate(home: Path | None = HOME) -> None:
     rotate_keys(home_of(home), of_centre=True)
 
 
+@verbs.command()
+def policy(site: str = typer.Argument(help="Name of the site.")) -> None:
+    """Print what a site's user may do, for the administrator of a store that this centre does not run.
+
+    Example: konsil central policy A
+    """
+    import json
+
+    from konsil.storage.policies import user_policy
+    from konsil.trust.roster import bucket_of, checked_site
+
+    typer.echo(json.dumps(user_policy(bucket_of(checked_site(site))), indent=2))
+
+
+@verbs.command("bucket-policies")
+def buckets(
+    sites: list[str] = typer.Argument(metavar="SITE=ARN...", help="Each site with the ARN of its user."),
+    centre: str = typer.Option(..., "--centre", help="ARN of the centre's user, who owns the buckets."),
+) -> None:
+    """Print the policy of every bucket, for a store that knows policies of buckets only, such as Ceph's radosgw.
+
+    Example: konsil central bucket-policies A=arn:aws:iam:::user/site-a --centre arn:aws:iam:::user/centre
+    """
+    import json
+
+    from konsil.errors import BadInput
+    from konsil.storage.policies import bucket_policies
+    from konsil.trust.roster import bucket_of, checked_site
+
+    if any("=" not in pair for pair in sites):
+        raise BadInput("a site has no user", expected="SITE=ARN for each site")
+    pairs = [pair.partition("=") for pair in sites]
+    users = {bucket_of(checked_site(site)): arn for site, _, arn in pairs}
+    typer.echo(json.dumps(bucket_policies(users, centre), indent=2))
+
+
 def line_of(state: SiteState) -> str:
     """One site on one line; what is not known is left out."""
     seen = f"seen {state.last_contact:%Y-%m-%d %H:%M}" if state.last_contact else ""
