@@ -41,6 +41,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Second = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 TensorName = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\"\\]+$")]
 Length = Annotated[int, Field(ge=0, le=1 << 40)]
+Shape = Annotated[tuple[Length, ...], Field(max_length=32)]  # more would cost minutes to multiply
 
 
 class _Model(BaseModel):
@@ -51,7 +52,7 @@ class TensorTable(_Model):
     """Names, shapes and dtypes (safetensors names: F32, I64 …) of the tensors in a payload, in their order."""
 
     names: tuple[TensorName, ...]
-    shapes: tuple[tuple[Length, ...], ...]
+    shapes: tuple[Shape, ...]
     dtypes: tuple[str, ...]
 
     @model_validator(mode="after")
