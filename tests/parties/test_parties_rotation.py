@@ -164,7 +164,7 @@ def test_the_log_tells_what_was_done_and_notices_what_was_changed(make_enrolled:
     assert all(found["audit"]["entries"] > 0 for found in noted)
     lines = log.path.read_bytes().splitlines(keepends=True)
     log.path.write_bytes(b"".join(lines[:-5]))
-    with pytest.raises(BadInput, match="ends after .* entries, but the message lines-1/evaluation"):
+    with pytest.raises(BadInput, match=r"ends after \d+ entries, but the message lines-1/"):
         verify(world.home("A"))
     log.path.unlink()
     for line in lines:

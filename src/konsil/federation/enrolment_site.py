@@ -113,7 +113,7 @@ def _published(store: Store, centre: list[PublicKeys]) -> Roster:
 
 
 def _same_centre(store: Store, found: SitePass, before: SitePass | None, home: Path) -> list[PublicKeys]:
-    """The centre's keys up to the newest; `BadSetting` if the pass is of another centre than the one this home knows."""
+    """The centre's keys up to the newest; `BadSetting` if the pass is of another centre than this home's."""
     if before is None:
         return successors(store, found.centre)
     chain = successors(store, before.centre)

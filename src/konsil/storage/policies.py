@@ -2,9 +2,9 @@
 
 A site opens its own bucket and reads `global`, nothing else. Two ways to say so, by what the server knows:
 
-- **user policies** (AWS IAM, MinIO and its fork Silo, SeaweedFS): one document per site's user; nothing else is granted.
-- **bucket policies** (Ceph radosgw and others): the centre's user owns all buckets and sets one document on each. A user
-  of Ceph may make buckets of its own unless it was created with `--max-buckets=-1`.
+- **user policies** (AWS IAM, MinIO and its fork Silo, SeaweedFS): one document per site's user grants all it has.
+- **bucket policies** (Ceph radosgw and others): the centre's user owns all buckets and sets one document on each. A
+  user of Ceph may make buckets of its own unless it was created with `--max-buckets=-1`.
 
 The language is that of AWS ("Version" 2012-10-17), of which only what all of them have is used: no conditions.
 """

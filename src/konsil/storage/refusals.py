@@ -76,7 +76,7 @@ def tls_refused(text: str, endpoint: str) -> BadSetting:
         return BadSetting(
             f"the store at {host} shows a certificate that is out of date",
             expected="one that is valid today",
-            hint="Is this computer's clock right? Else the centre restarts its store, which then gets a new certificate",
+            hint="Is this computer's clock right? Else the centre restarts its store, which renews it",
         )
     return BadSetting(
         f"the store at {host} is not who it says: its certificate is refused",
