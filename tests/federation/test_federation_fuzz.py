@@ -140,7 +140,7 @@ def bent(draw: random.Random, content: bytes) -> bytes:
 def odd(draw: random.Random, depth: int = 0) -> Any:
     """A value that nobody expects."""
     plain = [
-        None, True, -1, 0, 1, 2, 1 << 40, 1 << 63, 1 << 200, -0.0, 1e308, "", "A", "B", "centre", "x" * 5000, "\ud7ff", "é",
+        None, True, -1, 0, 1, 2, 1 << 40, 1 << 63, 1 << 200, -0.0, 1e308, "", "A", "B", "centre", "x" * 5000, "é",
         "../../etc", "2026-13-99T99:99:99Z",
         "0" * 64, "F" * 64, TEN_GB, [], {}, [TEN_GB], [[1 << 40] * 40], ["A", "A"],
     ]  # fmt: skip
