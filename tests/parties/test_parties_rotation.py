@@ -11,7 +11,7 @@ import pytest
 
 from konsil.errors import BadInput, BadSetting
 from konsil.federation import mailbox_keys, rotation
-from konsil.federation.audit_check import verify
+from konsil.federation.audit_check import contradictions, verify
 from konsil.federation.enrolment_centre import revoke
 from konsil.federation.mailbox import Kind, Mailbox, Slot
 from konsil.federation.rotation import rotate
@@ -171,6 +171,44 @@ def test_the_log_tells_what_was_done_and_notices_what_was_changed(make_enrolled:
         Audit(log.path).append("something else", length=len(line))
     with pytest.raises(BadInput, match="was rewritten"):
         verify(world.home("A"))
+
+
+def test_the_centre_notices_a_site_that_made_its_log_anew(make_enrolled: Callable[..., Any]) -> None:
+    world = make_enrolled()
+    world.work_until(lambda: world.newest() == 2)
+    log = Audit(world.home("A") / "audit.jsonl")
+    lines = log.path.read_bytes().splitlines(keepends=True)
+    log.path.write_bytes(b"".join(lines[:-3]))
+    world.work()
+    found = verify(world.home("centre"))
+    assert found.others
+    assert all(sentence.startswith("A has ") for sentence in found.others)
+    assert verify(world.home("B")).others == ()
+
+
+def received(place: str, entries: int, head: str = "") -> dict[str, Any]:
+    facts = {
+        "run": "r",
+        "place": place,
+        "sender": "A",
+        "audit": {"entries": entries, "head": head or f"{entries:064d}"},
+    }
+    return {"event": "message received", "facts": facts}
+
+
+@pytest.mark.parametrize(
+    ("log", "words"),
+    [
+        ([("rounds/0001/updates/A", 5), ("rounds/0002/updates/A", 7), ("evaluation/A", 6)], None),
+        ([("rounds/0002/updates/A", 7), ("rounds/0001/updates/A", 5)], None),  # seen late, written early
+        ([("rounds/0001/updates/A", 7), ("rounds/0002/updates/A", 6)], "has shortened its audit log"),
+        ([("rounds/0001/updates/A", 7), ("rounds/0002/updates/A", 7)], "has shortened its audit log"),
+        ([("answers/A", 7, "a"), ("fingerprints/A", 7, "b")], "has rewritten its audit log"),
+    ],
+)
+def test_heads_of_others_are_compared(log: list[Any], words: str | None) -> None:
+    told = contradictions(received(*entry) for entry in log)
+    assert (told == []) if words is None else (len(told) == 1 and words in told[0])
 
 
 def test_refusals_are_told_once(make_enrolled: Callable[..., Any]) -> None:

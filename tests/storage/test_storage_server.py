@@ -246,6 +246,18 @@ def test_a_removed_key_is_out_at_once_though_the_server_knows_it(place):
     assert not (files / "revoked").exists()
 
 
+def test_a_link_that_a_killed_process_left_open_is_closed(tmp_path):
+    users = Users(tmp_path)
+    kept, gone = (users.add(name, {name: "rw", "global": "ro"}) for name in ("site-a", "site-b"))
+    users.remove(gone.access_key)
+    link = tmp_path / "grants" / gone.access_key
+    link.unlink()
+    link.symlink_to("../data")
+    users.prepare()
+    assert not link.exists()
+    assert (tmp_path / "grants" / kept.access_key / "site-a").is_dir()
+
+
 def test_users_of_an_older_home_get_their_links(tmp_path):
     users = Users(tmp_path)
     keys = users.add("site-a", {"site-a": "rw", "global": "ro"})

@@ -255,7 +255,7 @@ def test_the_audit_log_is_checked_by_a_verb(shell, tmp_path):
     open_mailbox(tmp_path / "A", "run-1").post_json(Slot(Kind.answer, "A"), {}, recipients=["centre"])
     code, said = shell.run("audit", "verify", "--home", tmp_path / "A", "--result", tmp_path / "audit.json")
     assert (code, "chain unbroken; 1 published heads fit, the last at entry 1" in said) == (0, True)
-    assert json.loads((tmp_path / "audit.json").read_text()) == {"entries": 2, "heads": 1, "covered": 1}
+    assert json.loads((tmp_path / "audit.json").read_text()) == {"entries": 2, "heads": 1, "covered": 1, "others": []}
     assert "No head of it is published yet" in shell.run("audit", "verify", "--home", tmp_path / "centre")[1]
     (tmp_path / "A" / "audit.jsonl").write_bytes(b"")
     code, said = shell.run("audit", "verify", "--home", tmp_path / "A")

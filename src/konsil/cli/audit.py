@@ -29,6 +29,8 @@ def verify(
 ) -> None:
     """Check every entry against the one before, and the log against the heads that lie in the store.
 
+    Exit code 2 if the log is good, but the heads that another party has published contradict each other.
+
     Example: konsil audit verify
     """
     from dataclasses import asdict
@@ -38,4 +40,7 @@ def verify(
 
     found = check(home or Settings().home, offline=offline)
     typer.echo(found.sentence)
+    for sentence in found.others:
+        typer.echo(sentence, err=True)
     deliver(asdict(found), result)
+    raise typer.Exit(2 if found.others else 0)

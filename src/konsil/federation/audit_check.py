@@ -8,23 +8,29 @@ keeps the heads that sites have named, and each of those must not lie behind an 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from konsil.federation.mailbox import RUN_NAME, open_mailbox, open_store
-from konsil.federation.mailbox_record import published_in
+from konsil.federation.mailbox_record import head_in, published_in
 from konsil.trust.audit import Audit, Published
 from konsil.trust.membership import membership
 from konsil.trust.roster import bucket_of
+from konsil.types import Json
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What was found good: entries of the log, heads that lie in the bucket, and the last entry that a head covers."""
+    """What was found good: entries of the log, heads that lie in the bucket, and the last entry that a head covers.
+
+    `others`: sentences about parties whose heads do not go together.
+    """
 
     entries: int
     heads: int
     covered: int
+    others: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -40,8 +46,37 @@ class Verified:
 def verify(home: Path, *, offline: bool = False) -> Verified:
     """Check chain and published heads; `BadInput` says what is wrong. `offline`: the chain alone."""
     heads = [] if offline else published_heads(home)
-    entries = Audit(home / "audit.jsonl").verify(heads)
-    return Verified(entries, len(heads), max((found.head.entries for found in heads), default=0))
+    log = Audit(home / "audit.jsonl")
+    entries = log.verify(heads)
+    covered = max((found.head.entries for found in heads), default=0)
+    return Verified(entries, len(heads), covered, tuple(contradictions(log.entries())))
+
+
+def contradictions(entries: Iterable[Json]) -> list[str]:
+    """What the heads of others, as `message received` keeps them, say against each other: one sentence a party.
+
+    A run's rounds follow each other, so a party's log is longer in a later round; and the same number of entries
+    always ends in the same hash.
+    """
+    told: dict[str, str] = {}
+    hashes: dict[tuple[str, int], str] = {}
+    longest: dict[tuple[str, str], tuple[str, int]] = {}
+    for facts in (entry["facts"] for entry in entries if entry["event"] == "message received"):
+        head, sender, place = head_in(facts), facts["sender"], facts["place"]
+        if head is None:
+            continue
+        where = f"{facts['run']}/{place}"
+        if hashes.setdefault((sender, head.entries), head.head) != head.head:
+            told[sender] = (
+                f"{sender} has rewritten its audit log: {where} names another entry {head.entries} than before."
+            )
+        if not place.startswith("rounds/"):
+            continue
+        before = longest.get((sender, facts["run"]), ("", -1))
+        if (place > before[0]) != (head.entries > before[1]):
+            told[sender] = f"{sender} has shortened its audit log: {where} does not fit the rounds around it."
+        longest[sender, facts["run"]] = max(before, (place, head.entries))
+    return [told[name] for name in sorted(told)]
 
 
 def published_heads(home: Path) -> list[Published]:

@@ -52,13 +52,18 @@ class Users:
         """Take an access key away; it is no error if there is none."""
         users = self._read()
         if users.pop(access_key, None) is not None:
-            self._link(access_key, CLOSED)
             self._write(users)
+        if (self.folder / "grants" / access_key).is_symlink():
+            self._link(access_key, CLOSED)
 
     def prepare(self) -> None:
-        """Open the links of all users; those of older homes have none yet."""
-        for access_key in self._read():
+        """Open the links of all users, who have none yet in an older home; close those that a killed process left."""
+        users = self._read()
+        for access_key in users:
             self._link(access_key, OPEN)
+        for link in (self.folder / "grants").glob("*"):
+            if link.name not in users and not link.name.startswith(PART):
+                self._link(link.name, CLOSED)
 
     def _link(self, access_key: str, target: str) -> None:
         """Let `grants/<access key>` point somewhere, in one step; a link to nothing also keeps rclone from writing."""
