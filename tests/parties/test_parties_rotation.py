@@ -149,6 +149,18 @@ def test_a_revoked_site_is_not_waited_for_and_enters_nothing_more(make_enrolled:
     assert "A and B in every round; C missed rounds 2–3" in world.summary()["sentence"]
 
 
+def test_a_site_that_is_revoked_while_it_rotates_stays_out(make_enrolled: Callable[..., Any]) -> None:
+    world = make_enrolled()
+    warm = world.mailbox("centre")
+    warm.letters()
+    rotate(world.home("C"))
+    revoke(world.home("centre"), "C")
+    world.mailbox("C").post_json(Slot(Kind.answer, "C"), {}, recipients=["centre"])
+    warm._keys.follow("C")  # the process has not looked into its home yet
+    assert warm.letters() == []
+    assert warm.revoked == {"C"}
+
+
 def test_the_log_tells_what_was_done_and_notices_what_was_changed(make_enrolled: Callable[..., Any]) -> None:
     world = make_enrolled()
     world.work()

@@ -85,11 +85,7 @@ def invite(
     invitations = Invitations(home)
     if out.exists():
         raise BadInput("the pass is not written over another file", got=out.name, hint="Choose another name")
-    if not again:
-        checked_site(site, taken=roster.sites)
-        checked_site(site, taken=[name for name in invitations.all() if name != site])
-    elif site not in roster.sites:
-        raise BadSetting(f"{site} is not enrolled", hint="Invite it without --again")
+    _may_be_invited(site, roster, invitations, again=again)
     credentials = given or _store_user(home, site, connection)
     if again:
         publish_roster(home, roster.without(site))
@@ -114,6 +110,14 @@ def invite(
     made.save(out)
     Audit(home / "audit.jsonl").append("site invited", site=site, by=operator(), fingerprint=made.fingerprint)
     return made
+
+
+def _may_be_invited(site: str, roster: Roster, invitations: Invitations, *, again: bool) -> None:
+    if not again:
+        checked_site(site, taken=roster.sites)
+        checked_site(site, taken=[name for name in invitations.all() if name != site])
+    elif site not in roster.sites:
+        raise BadSetting(f"{site} is not enrolled", hint="Invite it without --again")
 
 
 def revoke(home: Path, site: str) -> None:

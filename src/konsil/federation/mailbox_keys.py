@@ -65,10 +65,11 @@ class Keys:
     def follow(self, owner: str) -> bool:
         """Look into the bucket of `owner` for a successor of its keys; whether there was one."""
         self._looked[owner] = time.monotonic()
-        if owner == self.me or owner in self.roster.revoked:
-            return False
         followed = False
-        while (found := following(self._store, owner, self.roster.keys_of(owner))) is not None:
+        while owner != self.me and owner in self.roster.names:  # a site may be revoked meanwhile
+            found = following(self._store, owner, self.roster.keys_of(owner))
+            if found is None:
+                break
             self._take(owner, found)
             followed = True
         return followed
@@ -92,7 +93,7 @@ class Keys:
             return
         with locked(self._home, fcntl.LOCK_EX):
             self.roster = membership(self._home).roster
-            if self.roster.keys_of(owner) == found.replaces:  # no other process of this party was faster
+            if owner in self.roster.names and self.roster.keys_of(owner) == found.replaces:  # nobody here was faster
                 self.roster = self.roster.rotated(owner, found.keys, found.letters)
                 keep_roster(self._home, self.roster)
                 old, new = found.replaces.fingerprint, found.keys.fingerprint
