@@ -1,7 +1,7 @@
 """What the centre does next, and which sites are worth waiting for.
 
 Active in a round is who took part in the round before (also with an update that had to be refused), or wrote anything
-since. Round 1 expects every site of the recipe.
+since. Round 1 expects every site of the recipe. A revoked site is not expected at all.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _answers(holdings: Holdings, charter: Charter, opened: datetime) -> Call:
         opened=opened,
         limit_s=charter.deadlines.answer_s,
         answers={site: note.at for site, note in came.items() if site in charter.sites},
-        expected=lambda moment: charter.sites,
+        expected=lambda moment: tuple(site for site in charter.sites if site not in holdings.revoked),
         short=lambda sites: shortfall(charter.quorum, sites),
         unusable=frozenset(site for site, note in came.items() if note.facts.get("accepted") is not True),
     )
@@ -60,7 +60,7 @@ def _fingerprints(holdings: Holdings, charter: Charter, accepted: Closed, now: d
         opened=accepted.at,
         limit_s=charter.deadlines.fingerprint_s,
         answers={site: note.at for site, note in came.items() if site in accepted.sites},
-        expected=lambda moment: accepted.sites,
+        expected=lambda moment: tuple(site for site in accepted.sites if site not in holdings.revoked),
         short=lambda sites: shortfall(charter.quorum, sites),
         unusable=frozenset(site for site, note in came.items() if _count(note) < 1),
     )
@@ -88,7 +88,7 @@ def members(holdings: Holdings, charter: Charter) -> dict[str, int]:
 
 def active(holdings: Holdings, charter: Charter, round_number: int, moment: datetime) -> tuple[str, ...]:
     """Sites worth waiting for in `round_number`, as known at `moment`; beyond the last round: in the evaluation."""
-    everyone = tuple(members(holdings, charter))
+    everyone = tuple(site for site in members(holdings, charter) if site not in holdings.revoked)
     before = holdings.note(Kind.global_, round=round_number - 1)
     if before is None or round_number == 1:
         return everyone

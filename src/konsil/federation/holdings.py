@@ -38,6 +38,7 @@ class Holdings:
 
     `refused`: updates and local models that the centre looked into and cannot use, with the reason.
     `decided`: the custodian's decision at a site, None while there is none. `prepared`, `stored`: done in this folder.
+    `revoked`: sites that the centre no longer trusts; see `kept`.
     """
 
     me: str
@@ -46,6 +47,7 @@ class Holdings:
     decided: bool | None = None
     prepared: bool = False
     stored: bool = False
+    revoked: frozenset[str] = frozenset()
 
     def note(self, kind: Kind, sender: str = CENTRE, round: int | None = None) -> Note | None:  # noqa: A002
         """The message in that slot, or None."""
@@ -77,3 +79,17 @@ class Holdings:
 def notes_of(letters: Iterable[Letter]) -> dict[Slot, Note]:
     """The letters as notes, by slot."""
     return {letter.slot: Note(letter.received, letter.manifest.digest, letter.manifest.facts) for letter in letters}
+
+
+def kept(notes: Mapping[Slot, Note], revoked: Iterable[str]) -> dict[Slot, Note]:
+    """The notes without those of revoked sites that have not been used yet: they enter nothing more."""
+    follows = {Kind.answer: Kind.recipe, Kind.fingerprint: Kind.recipe, Kind.update: Kind.global_}
+    follows |= {Kind.baseline: Kind.baselines, Kind.evaluation: Kind.final}
+    posted = {(slot.kind, slot.round if slot.kind is Kind.global_ else None) for slot in notes}
+    gone = {
+        slot
+        for slot in notes
+        if slot.sender in revoked
+        and (follows.get(slot.kind), slot.round if slot.kind is Kind.update else None) not in posted
+    }
+    return {slot: note for slot, note in notes.items() if slot not in gone}

@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from konsil.errors import Missing
 from konsil.federation.charter import Charter, parse_charter
-from konsil.federation.holdings import Holdings, notes_of
+from konsil.federation.holdings import Holdings, kept, notes_of
 from konsil.federation.mailbox import Letter, Mailbox
 from konsil.federation.rounds import next_step
 from konsil.federation.slot import Kind, Slot
@@ -23,6 +23,7 @@ from konsil.files import write_json
 from konsil.learners.protocol import Learner
 from konsil.parties.ledger import Ledger
 from konsil.parties.page import write_page
+from konsil.trust.audit import Audit
 from konsil.trust.roster import CENTRE
 from konsil.types import Json, Tensors
 
@@ -66,11 +67,12 @@ class Party:
         decision, recipe = self.ledger.decision(), self._letters.get(Slot(Kind.recipe, CENTRE, None))
         return Holdings(
             me=self.mailbox.me,
-            notes=notes_of(self._letters.values()),
+            notes=kept(notes_of(self._letters.values()), self.mailbox.revoked),
             refused=self.ledger.refused(),
             decided=None if decision is None else bool(decision["accepted"]),
             prepared=recipe is not None and self.ledger.is_prepared(recipe.manifest.digest),
             stored=self.ledger.model.is_dir() and self.ledger.report.is_file(),
+            revoked=self.mailbox.revoked,
         )
 
     def charter(self) -> Charter | None:
@@ -123,6 +125,8 @@ class Party:
         shutil.rmtree(self.ledger.model, ignore_errors=True)
         part.replace(self.ledger.model)
         self.keep_report(final["summary"])
+        facts = {"run": self.run, "round": final.get("round"), "digest": final.get("model")}
+        Audit(self.home / "audit.jsonl").append("model stored", **facts)
         log.info("model stored in %s, report in %s", self.ledger.model, self.ledger.report)
 
     def keep_report(self, summary: Json) -> None:
