@@ -20,6 +20,9 @@ QUIET = {"seconds", "learning_rate"}
 """Metrics that are sent but say nothing about the model: neither logged per round nor drawn."""
 
 
+LARGEST = 1e12
+
+
 def telling(names: Iterable[str]) -> list[str]:
     """The metrics that are shown, the known ones first."""
     order = list(TITLES)
@@ -54,7 +57,13 @@ def weighted(facts: Mapping[str, Json]) -> dict[str, float]:
 
 
 def number_table(facts: Json) -> dict[str, float]:
-    """The metrics of an update that are numbers; whatever else a site wrote there is left out."""
+    """The metrics of an update that are numbers in their range; whatever else a site wrote there is left out."""
     metrics = facts.get("metrics")
     found = metrics.items() if isinstance(metrics, dict) else ()
-    return {str(key)[:40]: float(value) for key, value in found if type(value) in (int, float)}
+    return {str(key)[:40]: float(value) for key, value in found if _is_figure(str(key), value)}
+
+
+def _is_figure(name: str, value: object) -> bool:
+    """A share lies between 0 and 1, everything else within what can be added up without overflow."""
+    low, high = (0, 1) if name.endswith("dice") else (-LARGEST, LARGEST)
+    return type(value) in (int, float) and low <= value <= high  # type: ignore[operator]
