@@ -72,7 +72,7 @@ def understood(number: int, note: Note) -> Control | None:
     facts = note.facts
     action, why, site = facts.get("action"), facts.get("why", ""), facts.get("site", "")
     rounds, after = facts.get("rounds", 0), facts.get("after", 0)
-    if action not in set(Action) or not _is_line(why) or not _is_line(site):
+    if action not in list(Action) or not _is_line(why) or not _is_line(site):
         return None
     if not _is_count(rounds) or not _is_count(after):
         return None
