@@ -88,7 +88,7 @@ def courses() -> dict[str, dict[str, Any]]:
                                word(3, 90, "resume")], pauses=[[70, 90]]),
         "resumed_unpaused": course("resuming what is not paused does nothing", [word(1, 70, "resume")]),
         "gap": course("number 2 waits for number 1", [word(2, 70, "pause")]),
-        "unknown": course("a word nobody knows has a number", [word(1, 70, "dance"), word(2, 80, "pause")], paused=True),
+        "unknown": course("an unknown word has a number", [word(1, 70, "dance"), word(2, 80, "pause")], paused=True),
         "aborted": course("an abort", [word(1, 70, "abort", why="wrong")], aborted=True),
         "excluded": course("a site is excluded", [word(1, 70, "exclude", site="B")], excluded=["B"]),
         "excluded_stranger": course("a stranger cannot be excluded", [word(1, 70, "exclude", site="Z")]),
