@@ -42,6 +42,7 @@ def round_line(step: Aggregate, rounds: int, letters: Mapping[str, Letter], open
     text = f"round {step.round} of {rounds}: {', '.join(step.sites)}; "
     text += figures_line(weighted(facts), (last - opened).total_seconds())
     absent = [f"{site} (no update)" for site in step.missing] + [f"{site} (refused)" for site in step.refused]
+    absent += [f"{site} ({how})" for site, how in step.gone.items()]
     return f"{text}; without {', '.join(absent)}" if absent else text
 
 
