@@ -10,6 +10,9 @@ that have at least five of either kind. Beside it stands what one rater's opinio
 The table is public (nipreps/mriqc-learn); it is looked for in KONSIL_TEST_DATA or beside the checkout.
 
     python bench/abide.py --json build/bench/abide.json --docs docs/quality.md
+
+With `--reference` it writes the percentiles that reports show beside a cohort (src/konsil/quality/reference.json): of
+the scans that no rater excluded, for the measures whose definition is the same here.
 """
 
 from __future__ import annotations
@@ -29,10 +32,14 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import RobustScaler
 
+from konsil.files import write_json
+from konsil.quality.reference import Reference, reference_of
+
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get("KONSIL_TEST_DATA", ROOT.parent / "shared" / "data"))
 SHARED_NAMES = ("cjv", "cnr", "efc", "fber", "inu_range", "qi_1", "qi_2", "snr_gm", "snr_wm")
 MEASURES = [*SHARED_NAMES, *(f"{kind}_{axis}" for kind in ("fwhm", "spacing") for axis in "xyz"), "fwhm_avg"]
+SAME = ("efc", "fwhm_x", "fwhm_y", "fwhm_z", "fwhm_avg")  # see the column MRIQC in docs/quality.md
 LOGARITHMIC = {"cjv", "cnr", "fber", "qi_1", "qi_2", "snr_gm", "snr_wm"}
 RATERS = ("rater_1", "rater_2", "rater_3")
 FEWEST = 5  # scans of either kind at a site
@@ -157,6 +164,15 @@ def section(found: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def reference(path: Path) -> Reference:
+    """Percentiles of the scans that nobody excluded, in the units of our measures."""
+    with path.open(encoding="utf-8") as stream:
+        rows = [row for row in csv.DictReader(stream, delimiter="\t") if not any(number(row[r]) == -1 for r in RATERS)]
+    values = {f"t1w_{name}": [number(row[name]) for row in rows] for name in SAME}
+    source = f"{len(rows)} T1w of 17 sites of ABIDE I that no rater excluded, measured by MRIQC (nipreps/mriqc-learn)"
+    return reference_of(values, name="ABIDE", source=source)
+
+
 def put(path: Path, text: str) -> None:
     """Write the section between its two marks."""
     before, rest = path.read_text(encoding="utf-8").split(BEGIN)
@@ -167,10 +183,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--table", type=Path, default=SHARED / "tables" / "mriqc_iqm" / "abide.tsv")
     parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--reference", type=Path, help="write the percentiles for reports here")
     parser.add_argument("--docs", type=Path, help="write the section into this file, between its marks")
     chosen = parser.parse_args()
     if not chosen.table.is_file():
         parser.exit(0, "the ABIDE table is not there; set KONSIL_TEST_DATA to the public data\n")
+    if chosen.reference:
+        write_json(chosen.reference, reference(chosen.table).model_dump(mode="json"))
     result = figures(chosen.table)
     print(section(result))
     if chosen.json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import hashlib
 import html
 import json
 import os
@@ -56,6 +57,22 @@ def phantom() -> Patient:
     from konsil.phantom.patient import make_patient
 
     return make_patient(7, "A", resolution_mm=3.0)
+
+
+@pytest.fixture(scope="session")
+def known_pseudonyms() -> Callable[[Path, str], None]:
+    """`known_pseudonyms(home, word)` gives a site a secret made of a word instead of a drawn one.
+
+    Its shifted dates are then the same every time. A date that was moved back by up to ten years is now and then the
+    true date of somebody else, which no search for planted dates can tell from a leak.
+    """
+    from konsil.files import write_once
+
+    def keep(home: Path, word: str) -> None:
+        (home / "keys").mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_once(home / "keys" / "pseudonym.key", hashlib.sha256(word.encode()).digest(), mode=0o600)
+
+    return keep
 
 
 @pytest.fixture(scope="session")

@@ -44,6 +44,11 @@ class Settings(BaseSettings):
         default="atlas", description="How brain masks are drawn: atlas, or hd-bet (an extra; needs a GPU and weights)."
     )
 
+    reference: str = Field(
+        default="abide",
+        description="Whose measures stand beside a cohort's on its pages: abide, or a .json file of konsil reference.",
+    )
+
     ae_title: str = Field(default="KONSIL", description="The name under which this site receives images (C-STORE).")
     receive_address: str = Field(
         default="127.0.0.1", description="Address that the receiver listens at; 0.0.0.0 for all of this machine."

@@ -160,7 +160,7 @@ def capture(source: Path, target: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def preparation(tmp_path_factory: pytest.TempPathFactory) -> Preparation:
+def preparation(tmp_path_factory: pytest.TempPathFactory, known_pseudonyms: Callable[[Path, str], None]) -> Preparation:
     """Four patients of site A: without FLAIR, with a slice missing, with two T1w, and one that comes through."""
     from konsil.phantom.hospital import write_hospital
 
@@ -174,6 +174,7 @@ def preparation(tmp_path_factory: pytest.TempPathFactory) -> Preparation:
         for value in patient["identifiers"].values():
             planted |= {str(value), *str(value).split("^")}
     done = Preparation(folder / "home", {value for value in planted if len(value) > 4} - {"MR HEAD"})
+    known_pseudonyms(done.home, "Nordtorklinik")
     walk(done, inbox)
     return done
 

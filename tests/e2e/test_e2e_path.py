@@ -54,7 +54,7 @@ def page(browser: Browser) -> Page:
 
 
 @pytest.fixture(scope="module")
-def walk(tmp_path_factory: pytest.TempPathFactory, page: Page) -> Walk:
+def walk(tmp_path_factory: pytest.TempPathFactory, page: Page, known_pseudonyms: Callable[[Path, str], None]) -> Walk:
     images = Path(os.environ.get("KONSIL_IMAGES") or tmp_path_factory.mktemp("images"))
     hospitals = (Hospital("A", 6, 1, "missing_flair=1"), Hospital("B", 5, 2), Hospital("C", 5, 3))
     plan = DemoPlan(
@@ -64,6 +64,8 @@ def walk(tmp_path_factory: pytest.TempPathFactory, page: Page) -> Walk:
     with Voice() as voice:
         try:
             places = make_plan(plan.stack, plan.sites)
+            for place in places.only(plan.sites):
+                known_pseudonyms(place.home, place.name)
             fill_inboxes(plan, voice, threading.Event())
             supervisor.up(places, say=voice.say)
             prepare(seen, page, voice)

@@ -26,9 +26,11 @@ def register(app: typer.Typer) -> None:
         settings = Settings()
         home = SiteFolder(settings.home)
         if Path(what).parent.name == "cohorts" or (settings.home / "cohorts" / what).is_dir():
+            from konsil.quality.reference import load_reference
             from konsil.quality.report import report as step
 
-            leave(step(home.locate(what), case or None, workers=settings.workers), result=result)
+            beside = load_reference(settings.reference)
+            leave(step(home.locate(what), case or None, workers=settings.workers, reference=beside), result=result)
         from konsil.parties.report import write_report
 
         path = write_report(settings.home, what)

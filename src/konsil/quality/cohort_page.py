@@ -14,6 +14,7 @@ from konsil.files import sha256_of
 from konsil.quality.company import ORDER, Entry, keys, name_of, read_company
 from konsil.quality.facts import number_text
 from konsil.quality.pages import THUMBNAIL, digest, is_written, part_of, render, seen_of, write_page
+from konsil.quality.reference import Reference
 from konsil.quality.strips import HEIGHT, WIDTH, make_strip
 from konsil.quality.vocabulary import ARTIFACTS
 
@@ -36,17 +37,18 @@ class Row:
         return ORDER[self.entry.verdict]
 
 
-def write_cohort_page(cohort: CohortFolder) -> None:
-    """Write `cohort.html` from the cases' files; the same files give the same bytes."""
+def write_cohort_page(cohort: CohortFolder, reference: Reference) -> None:
+    """Write `cohort.html` from the cases' files; the same files and reference give the same bytes."""
     company = read_company(cohort)
     rows = [read_row(cohort, entry) for entry in company]
     aside = cohort.set_aside_cases()
     inputs = {"pages": [[row.entry.case, row.page_sha256, row.entry.verdict] for row in rows]}
     inputs["aside"] = [[name, entry.step, entry.reason] for name, entry in aside.items()]
+    inputs["reference"] = [[reference.model_dump_json()]]
     path, mark = cohort.reports / "cohort.html", digest(inputs)
     if is_written(path, mark):
         return
-    strips = [strip for key in keys(company) if (strip := make_strip(key, company))]
+    strips = [strip for key in keys(company) if (strip := make_strip(key, company, reference))]
     page = render(
         "cohort.html.j2",
         mark=mark,
@@ -55,6 +57,7 @@ def write_cohort_page(cohort: CohortFolder) -> None:
         rows=rows,
         unusual=unusual(company),
         strips=[strip for strip in strips if len(strip.dots) >= MORE_THAN_ONE],
+        reference=f"{reference.name}: {reference.source}",
         aside=aside,
         width=WIDTH,
         height=HEIGHT,

@@ -11,6 +11,7 @@ page is written again, with the pictures it already holds. `konsil-case` in its 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from konsil.quality.limits import measure_kinds
 from konsil.quality.origin import origin_of
 from konsil.quality.pages import KEPT, digest, is_written, part_of, render, seen_of, write_page
 from konsil.quality.panels import CaseImages, Panel, make_panels, thumbnail
+from konsil.quality.reference import Reference, load_reference
 from konsil.quality.sections import section
 from konsil.quality.strips import HEIGHT, WIDTH, Strip, make_strip
 from konsil.quality.vocabulary import ARTIFACTS
@@ -37,11 +39,18 @@ from konsil.types import Json, Outcome
 STEP = "report"
 
 
-def report(cohort: CohortFolder, cases: Sequence[str] | None = None, *, workers: int = 1) -> Outcome:
+def report(
+    cohort: CohortFolder,
+    cases: Sequence[str] | None = None,
+    *,
+    workers: int = 1,
+    reference: Reference | None = None,
+) -> Outcome:
     """Write the pages of the chosen cases and then the page of the whole cohort.
 
-    A page made from the same files is kept; pages of cases that were not chosen keep the strips they have. Raises
-    `Missing` if the cohort has neither cases nor cases set aside.
+    The measures are shown beside `reference`, by default the packaged one. A page made from the same files is kept;
+    pages of cases that were not chosen keep the strips they have. Raises `Missing` if the cohort has neither cases nor
+    cases set aside.
     """
     if not cohort.cases() and not cohort.set_aside_cases():
         raise Missing(
@@ -49,11 +58,11 @@ def report(cohort: CohortFolder, cases: Sequence[str] | None = None, *, workers:
             expected=f"converted images in {cohort.path.name}",
             hint="Run first: konsil scan, konsil deidentify, konsil convert",
         )
-    company = read_company(cohort)
-    strips = {key: strip for key in keys(company) if (strip := make_strip(key, company))}
-    work = partial(report_case, order=[entry.case for entry in company], strips=strips)
-    outcome = each_case(cohort, cases, STEP, work, workers=workers)
-    write_cohort_page(cohort)
+    company, beside = read_company(cohort), reference or load_reference()
+    strips = {key: strip for key in keys(company) if (strip := make_strip(key, company, beside))}
+    around = Around([entry.case for entry in company], strips, f"{beside.name}: {beside.source}")
+    outcome = each_case(cohort, cases, STEP, partial(report_case, around=around), workers=workers)
+    write_cohort_page(cohort, beside)
     return outcome
 
 
@@ -67,14 +76,24 @@ def sources_of(cohort: CohortFolder, case: Case) -> dict[str, Path]:
     return {role: path for role, path in wanted.items() if path.is_file()}
 
 
-def report_case(cohort: CohortFolder, case: Case, *, order: list[str], strips: dict[str, Strip]) -> None:
+@dataclass(frozen=True)
+class Around:
+    """What the page of a case shows of the others: their names in order, a strip by measure, the reference in words."""
+
+    order: list[str]
+    strips: dict[str, Strip]
+    beside: str
+
+
+def report_case(cohort: CohortFolder, case: Case, *, around: Around) -> None:
     """Write the page of one case; one made from the same files is kept. Raises `Missing` before `konsil qc`."""
     sources = sources_of(cohort, case)
     if "qc" not in sources:
         raise Missing("the case has no verdict yet", hint="Run first: konsil qc COHORT")
     inputs, origin = fingerprint(sources)["sha256"], origin_of(cohort, case)
-    seen, around = digest([inputs, origin]), neighbours(str(case), order)
-    mark = digest([seen, around, [strip.drawn(str(case)) for strip in strips.values()]])
+    seen, beside = digest([inputs, origin]), neighbours(str(case), around.order)
+    drawn = [strip.drawn(str(case)) for strip in around.strips.values()]
+    mark = digest([seen, beside, drawn, around.beside])
     path = cohort.report(case)
     if is_written(path, mark):
         return
@@ -89,8 +108,9 @@ def report_case(cohort: CohortFolder, case: Case, *, order: list[str], strips: d
         artifacts=ARTIFACTS,
         inputs=inputs,
         origin=origin,
-        **around,
-        **about_quality(read_json(sources["qc"]), strips, str(case)),
+        reference=around.beside,
+        **beside,
+        **about_quality(read_json(sources["qc"]), around.strips, str(case)),
     )
     write_page(path, page)
 
