@@ -109,6 +109,7 @@ class Federation(RuleBasedStateMachine):
         self.own = {site: {"decided": True, "prepared": False, "stored": False} for site in SITES}
         self.centre_stored = False
         self.deeds: dict[str, Step] = {}
+        self.silent: set[str] = set()
         self.everybody_works(turns)
 
     # what parties see and do
@@ -254,7 +255,8 @@ class Federation(RuleBasedStateMachine):
     def everybody_works(self, turns: int) -> None:
         for me in (CENTRE, *SITES) * turns:
             self.now += 1
-            self.do(me, self.step_of(me))
+            if me not in self.silent:
+                self.do(me, self.step_of(me))
 
     @rule(seconds=st.sampled_from([1.0, 7.0, 30.0, 99.0, 250.0]))
     def time_passes(self, seconds: float) -> None:
@@ -294,6 +296,10 @@ class Federation(RuleBasedStateMachine):
         self.say(Action.ABORT, "", delays)
 
     @rule(me=st.sampled_from(SITES))
+    def falls_silent_for_good(self, me: str) -> None:
+        self.silent.add(me)
+
+    @rule(me=st.sampled_from(SITES))
     def leaves(self, me: str) -> None:
         if self.store.get(Slot(Kind.answer, me), Message(0, {})).facts.get("accepted"):
             self.post(Slot(Kind.leave, me), {"why": ""})
@@ -316,12 +322,12 @@ class Federation(RuleBasedStateMachine):
             assert averaged(models) == self.models[slot].tobytes()
 
     def teardown(self) -> None:
-        """Everybody goes on working: the run ends for everybody."""
+        """Everybody who is not silent for good goes on working: the run ends for all of them."""
         if not hasattr(self, "store"):
             return
         for _ in range(400):
             self.now += 1
-            steps = {me: self.step_of(me) for me in (CENTRE, *SITES)}
+            steps = {me: self.step_of(me) for me in (CENTRE, *SITES) if me not in self.silent}
             if all(isinstance(step, Finish) or self.is_told(step) for step in steps.values()):
                 return
             if self.course().paused is not None:

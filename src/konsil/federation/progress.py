@@ -24,7 +24,7 @@ def figures(holdings: Holdings, charter: Charter) -> dict[int, float]:
     tables = {number: _table(holdings, number) for number in range(1, 1 + (holdings.latest_global() or 0))}
     name = metric(holdings, charter)
     sign = -1.0 if name.endswith("loss") else 1.0
-    return {number: sign * table[name] for number, table in tables.items() if name in table}
+    return {number: sign * table[name] for number, table in tables.items() if name and name in table}
 
 
 def metric(holdings: Holdings, charter: Charter) -> str:

@@ -20,7 +20,8 @@ QUIET = {"seconds", "learning_rate"}
 """Metrics that are sent but say nothing about the model: neither logged per round nor drawn."""
 
 
-LARGEST = 1e12
+LARGEST, MOST = 1e12, 50
+"""Bounds of what a site may claim: the size of a figure, and how many there are."""
 
 
 def telling(names: Iterable[str]) -> list[str]:
@@ -60,7 +61,7 @@ def weighted(facts: Mapping[str, Json]) -> dict[str, float]:
 def number_table(facts: Json) -> dict[str, float]:
     """The metrics of an update that are numbers in their range; whatever else a site wrote there is left out."""
     metrics = facts.get("metrics")
-    found = metrics.items() if isinstance(metrics, dict) else ()
+    found = list(metrics.items())[:MOST] if isinstance(metrics, dict) else ()
     return {str(key)[:40]: float(value) for key, value in found if _is_figure(str(key), value)}
 
 
