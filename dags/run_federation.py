@@ -68,6 +68,29 @@ FORM = {
         section="Training",
     ),
     "seed": Param(0, type="integer", minimum=0, title="Seed", section="Training"),
+    "extra_rounds": Param(
+        0,
+        type="integer",
+        minimum=0,
+        maximum=1000,
+        title="Rounds that may be added after the end",
+        description="Custodians accept them with the charter; later ones need a new charter.",
+        section="Training",
+    ),
+    "best_round": Param(
+        {"metric": None, "release": "last"},
+        type="object",
+        title="Best round",
+        description='Which round is the result: "last" or "best" by a validation metric; the other is kept beside it.',
+        section="Training",
+    ),
+    "early_stop": Param(
+        None,
+        type=["null", "object"],
+        title="Early end",
+        description='Empty: never. Such as {"patience": 10, "least_gain": 0.001}: after ten rounds without that gain.',
+        section="Training",
+    ),
     "quorum": Param(
         {"sites": 2, "share_of_cases": 0.5, "required": []},
         type="object",
@@ -79,7 +102,8 @@ FORM = {
         {},
         type="object",
         title="Deadlines in seconds",
-        description="answer_s, fingerprint_s, prepare_s, round_s, baseline_s, evaluation_s; empty: days.",
+        description="answer_s, fingerprint_s, prepare_s, round_s, baseline_s, evaluation_s; empty: days, and for a "
+        "round three times what its slowest site has needed.",
         section="When sites are silent",
     ),
     "patience_s": Param(

@@ -71,7 +71,8 @@ def make_cohort(tmp_path: Path) -> Callable[..., tuple[Path, FrozenCohort]]:
 def make_learner() -> Callable[..., Learner]:
     """`make_learner(home, rounds=…, **settings)` → nnU-Net with the tiny settings."""
 
-    def make(home: Path, *, rounds: int = 2, **changes: Any) -> Learner:
-        return create("nnunet", {**SETTINGS, **changes}, rounds=rounds, seed=7, home=home, run="tiny-run", data=DATA)
+    def make(home: Path, *, rounds: int = 2, extra_rounds: int = 0, **changes: Any) -> Learner:
+        asked: dict[str, Any] = {"rounds": rounds, "extra_rounds": extra_rounds, "seed": 7, "run": "tiny-run"}
+        return create("nnunet", {**SETTINGS, **changes}, home=home, data=DATA, **asked)
 
     return make

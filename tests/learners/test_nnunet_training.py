@@ -65,6 +65,15 @@ def test_the_learning_rate_follows_the_federation(site, make_learner):
     assert rates == pytest.approx([0.03, 0.03 * 0.5**0.9])
 
 
+def test_an_extension_follows_the_learning_rate_of_the_longer_way(site, make_learner):
+    """The recipe stays that of the charter's two rounds; round 3 of 4 is the third epoch of four."""
+    home, cohort, recipe, weights = site
+    longer = make_learner(home, extra_rounds=2)
+    assert longer.train(cohort, recipe, weights, 3).metrics["learning_rate"] == pytest.approx(0.03 * 0.5**0.9)
+    with pytest.raises(BadSetting, match="1 to 4"):
+        longer.train(cohort, recipe, weights, 5)
+
+
 def test_a_process_that_starts_cold_goes_on_like_a_warm_one(site, make_learner):
     home, cohort, recipe, weights = site
     warm = make_learner(home)

@@ -138,9 +138,40 @@ def test_a_refusal_is_a_sentence_and_an_aborted_run_is_exit_code_1(town: Town) -
     assert ending["sentence"] == "Too few sites accepted the charter: 0 of at least 2 sites"
 
 
+@pytest.mark.usefixtures("lines")
+def test_the_operator_steers_and_a_site_leaves(town: Town, cohort: Callable[[Path, int], Path]) -> None:
+    write_json(town.root / "charter.json", CHARTER)
+    town.run("centre", "run", str(town.root / "charter.json"))
+    for site in "AB":
+        cohort(SiteFolder(town.root / site).cohort("lines").path, 2)
+        town.run(site, "decide", "lines-1", "--accept", "--cohort", "lines", "--by", "Dr. Weber")
+    assert "word 1" in town.run("centre", "steer", "pause", "lines-1", "--why", "maintenance").output
+    assert "maintenance" in town.stint("A", "take-part", "lines-1")["sentence"]
+    with pytest.raises(KonsilError, match="does not take part in lines-1"):
+        town.run("B", "leave", "lines-1")
+    town.run("centre", "steer", "resume", "lines-1")
+    for site in "AB":
+        town.stint(site, "take-part", "lines-1", "--until", "answers")
+    assert "has left" in town.run("B", "leave", "lines-1", "--why", "scanner replaced", "--by", "Dr. Weber").output
+    assert town.stint("B", "take-part", "lines-1")["sentence"] == "This site has left the run"
+    with pytest.raises(KonsilError, match="cannot be excluded; expected one of A; got B"):
+        town.run("centre", "steer", "exclude", "lines-1", "B", "--why", "late")
+    town.run("centre", "steer", "abort", "lines-1", "--why", "too few are left")
+    ending = town.stint("centre", "run", "--resume", "lines-1", code=1)
+    assert ending["sentence"] == "The operator ended the run: too few are left"
+    assert "too few are left" in town.stint("A", "take-part", "lines-1", code=1)["sentence"]
+    log = (town.root / "centre" / "audit.jsonl").read_text()
+    assert all(f'"action":"{word}"' in log for word in ("pause", "resume", "abort"))
+    assert "Dr. Weber" in (town.root / "B" / "audit.jsonl").read_text()  # at the site, not in what it sent
+    assert "Dr. Weber" not in json.dumps(read_json(town.root / "centre" / "runs" / "lines-1" / "summary.json"))
+
+
 @pytest.mark.parametrize(
     ("who", "words", "why"),
     [
+        ("A", ["steer", "pause", "lines-1"], "This home is a site's; expected the centre's"),
+        ("centre", ["leave", "lines-1"], "This home is the centre's; expected a site's"),
+        ("centre", ["steer", "pause", "lines-1"], "There is no run lines-1 here"),
         ("centre", ["run"], "either CHARTER.json or --resume RUN"),
         ("centre", ["run", "--resume", "nothing-1"], "There is no run nothing-1 here"),
         ("centre", ["run", "nowhere.json"], "nowhere.json is not there"),

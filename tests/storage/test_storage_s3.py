@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from threading import Thread
@@ -94,7 +95,45 @@ def test_a_refusal_is_a_sentence_at_once_in_both_dialects(dialect, code, status,
         store.get("bucket", "k"),
     ):
         pass
-    assert len(asked) == 1
+    assert asked.count("GET") == 1  # beside it, the server may be asked for the time
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "RequestTimeTooSkewed", "403"])
+@pytest.mark.parametrize("wrong", [timedelta(hours=1), timedelta(hours=-1), timedelta(days=400)])
+def test_a_wrong_clock_here_is_made_up_for(monkeypatch, code, wrong):
+    """The real client signs with `datetime.now`; the server's `Date` comes with the answer."""
+    signed = []
+
+    class Shifted(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + wrong
+
+    monkeypatch.setattr("konsil.storage.signing.datetime", Shifted)
+    denied = (403, "text/xml", DENIED.format(code).encode())
+    with answering(denied, (200, "a/b", b""), (200, "a/b", b"right")) as (store, asked):
+        client = store._client
+        sign = client._build_headers
+        monkeypatch.setattr(client, "_build_headers", lambda *a, **n: signed.append(sign(*a, **n)) or signed[-1])
+        with store.get("bucket", "k") as stream:
+            assert stream.read() == b"right"
+    assert asked == ["GET", "HEAD", "GET"]
+    off = [abs(date - datetime.now(UTC)) for _, date in signed]
+    assert off[0] > timedelta(minutes=59)
+    assert off[1] < timedelta(minutes=1)
+
+
+def test_a_server_that_goes_away_during_the_handshake_may_come_back():
+    """It is not called a stranger's: that would end a run at a site because the store was restarted."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=lambda: [listener.accept()[0].close() for _ in range(2)])
+        thread.start()
+        store = S3Store(
+            f"https://127.0.0.1:{listener.getsockname()[1]}", "key12345", "sec12345", tries=2, pause_s=0.001
+        )
+        with pytest.raises(Unavailable, match="does not answer"):
+            store.list("bucket")
+        thread.join()
 
 
 def test_a_full_store_is_unavailable():

@@ -68,9 +68,9 @@ def shown(party: Party) -> Iterator[Callable[[Step], None]]:
         task = progress.add_task("rounds", total=None, what="starting")
 
         def bar(step: Step) -> None:
-            charter, number = party.charter(), getattr(step, "round", None)
+            number = getattr(step, "round", None)
             what = f"waiting {step.why}" if isinstance(step, Wait) else f"phase {step.phase}"
-            progress.update(task, what=what[:60], total=charter.rounds if charter else None)
+            progress.update(task, what=what[:60], total=party.course.end if party.course else None)
             if number is not None:
                 progress.update(task, completed=number)
 

@@ -74,14 +74,33 @@ class Quorum(Part):
 
 
 class Deadlines(Part):
-    """How long each part may take, in seconds on the store's clock."""
+    """How long each part may take, in seconds on the store's clock; None: as sites need (konsil.federation.pace)."""
 
     answer_s: Seconds = 7 * DAY_S
     fingerprint_s: Seconds = 2 * DAY_S
     prepare_s: Seconds = DAY_S
-    round_s: Seconds = DAY_S
+    round_s: Seconds | None = None
     baseline_s: Seconds = 7 * DAY_S
     evaluation_s: Seconds = 2 * DAY_S
+
+
+class BestRound(Part):
+    """By which validation metric rounds are compared (None: as konsil.federation.progress says), and the result."""
+
+    metric: Word | None = None
+    release: Literal["last", "best"] = "last"
+
+
+class EarlyStop(Part):
+    """Training ends when `patience` rounds brought no gain of more than `least_gain` over the best."""
+
+    patience: int = Field(ge=1, le=1000)
+    least_gain: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+
+
+def _is_default(value: object) -> bool:
+    """Fields that came later are written only where they say something, so that earlier readers read what they can."""
+    return value in (0, None, BestRound())
 
 
 class Charter(Part):
@@ -94,6 +113,9 @@ class Charter(Part):
     learner: LearnerChoice = Field(default_factory=LearnerChoice)
     data: DataRequest = Field(default_factory=DataRequest)
     rounds: int = Field(default=50, ge=1, le=1000)
+    extra_rounds: int = Field(default=0, ge=0, le=1000, exclude_if=_is_default)
+    best_round: BestRound = Field(default_factory=BestRound, exclude_if=_is_default)
+    early_stop: EarlyStop | None = Field(default=None, exclude_if=_is_default)
     strategy: StrategyChoice = PLAIN
     quorum: Quorum = Field(default_factory=Quorum)
     deadlines: Deadlines = Field(default_factory=Deadlines)
@@ -127,6 +149,10 @@ class Charter(Part):
     def rule(self) -> Choice:
         """The strategy with its parameters, also where the charter only gives a name."""
         return FedAvgChoice() if isinstance(self.strategy, str) else self.strategy
+
+    def lasting(self, end: int) -> Charter:
+        """The charter as a learner needs it for rounds up to `end`: `extra_rounds` are those that were used."""
+        return self.model_copy(update={"extra_rounds": max(0, end - self.rounds)})
 
     def what_leaves_the_site(self) -> list[str]:
         """The sentences a custodian reads before deciding, one per kind of message a site sends."""
@@ -170,6 +196,11 @@ def _what_leaves(charter: Charter) -> list[str]:
         f"Model weights after each of {charter.rounds} rounds, encrypted for the centre, with the number of training "
         "cases, the steps done, the training loss, the validation scores and the time taken.",
     ]
+    if charter.extra_rounds:
+        sentences.append(
+            f"The same for up to {charter.extra_rounds} more rounds, if the centre extends the run after its end; a "
+            "site that does not want that can leave (konsil leave)."
+        )
     if charter.compare_with_local:
         sentences.append(
             "The weights of one model trained at this site alone, encrypted for the centre, which passes them on to "

@@ -6,9 +6,12 @@ Holdings are a value. Everything a decision needs stands in the manifests (`fact
     answer       accepted (bool), cases {split: number}
     fingerprint  cases (training cases)
     recipe       sites [..] in charter order, cases {site: training cases}
-    global       included {site: {cases, weight, digest}}, refused {site: reason}, missing [..]
+    global       included {site: {cases, digest}}, refused {site: reason}, missing [..], metrics {name: weighted mean},
+                 gone {site: left | excluded | revoked}, remarks {site: half a sentence}, seconds
     update       cases, steps, base (digest of the global model it started from), metrics, seconds
-    final        outcome ("released" | "aborted"), sentence
+    final        outcome ("released" | "aborted"), sentence, round (of the model), model (its digest), last, best
+    control      action, why, site | rounds, after (konsil.federation.control)
+    leave        why
 """
 
 from __future__ import annotations

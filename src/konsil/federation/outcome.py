@@ -9,36 +9,44 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from konsil.federation.charter import Charter
+from konsil.federation.course import course_of
 from konsil.federation.holdings import Holdings, Note
 from konsil.federation.slot import Kind
+from konsil.types import Json
 
 
 @dataclass(frozen=True)
 class Part:
-    """One site's part: its answer ("accepted", "refused", "none"), the rounds it was in, missed, and was refused in."""
+    """One site's part: its answer ("accepted", "refused", "none"), the rounds it was in, missed, and was refused in.
+
+    `gone`: "left", "excluded" or "revoked" if it is out for good, `stayed` the rounds that were made before that.
+    """
 
     answer: str
     member: bool = False
     rounds: tuple[int, ...] = ()
     missed: tuple[int, ...] = ()
     refused: Mapping[int, str] = field(default_factory=dict)
+    gone: str = ""
+    stayed: int = 0
 
     @property
     def is_whole(self) -> bool:
         """Whether the site was in every round."""
-        return self.member and not self.missed and not self.refused
+        return self.member and not self.missed and not self.refused and not self.gone
 
 
 def participation(holdings: Holdings, charter: Charter) -> dict[str, Part]:
     """Every site of the charter, in charter order, with its part so far."""
-    return {site: _part(site, holdings) for site in charter.sites}
+    gone = course_of(holdings, charter).gone
+    return {site: _part(site, holdings, gone.get(site, "")) for site in charter.sites}
 
 
-def _part(site: str, holdings: Holdings) -> Part:
+def _part(site: str, holdings: Holdings, gone: str) -> Part:
     answer, recipe = holdings.note(Kind.answer, site), holdings.note(Kind.recipe)
     said = "none" if answer is None else "accepted" if answer.facts.get("accepted") is True else "refused"
     if recipe is None or site not in recipe.facts.get("sites", []):
-        return Part(said)
+        return Part(said, gone=gone)
     models = {
         number: found
         for number in range(1, 1 + (holdings.latest_global() or 0))
@@ -48,16 +56,26 @@ def _part(site: str, holdings: Holdings) -> Part:
         number: str(note.facts["refused"][site]) for number, note in models.items() if site in note.facts["refused"]
     }
     included = tuple(number for number, note in models.items() if site in note.facts["included"])
-    missed = tuple(number for number in models if number not in included and number not in refused)
-    return Part(said, True, included, missed, refused)
+    without = {number: how for number, note in models.items() if (how := note.facts.get("gone", {}).get(site))}
+    missed = tuple(number for number in models if number not in {*included, *refused, *without})
+    stayed = min(without, default=len(models) + 1) - 1
+    return Part(said, True, included, missed, refused, gone or next(iter(without.values()), ""), stayed)
 
 
 def _global(holdings: Holdings, number: int) -> Note | None:
     return holdings.note(Kind.global_, round=number)
 
 
-def sentence(parts: Mapping[str, Part], rounds: int, *, outcome: str, why: str = "") -> str:
-    """How the run stands: `outcome` is "running", "released" or "aborted" (`why`). `rounds` = global models made."""
+def sentence(parts: Mapping[str, Part], rounds: int, *, outcome: str, why: str = "", choice: str = "") -> str:
+    """How the run stands: `outcome` is "running", "released" or "aborted" (`why`). `rounds` = global models made.
+
+    `choice`: sentences about the model that was released, if there is something to say.
+    """
+    told = _standing(parts, rounds, outcome, why)
+    return f"{told} {choice}" if choice else told
+
+
+def _standing(parts: Mapping[str, Part], rounds: int, outcome: str, why: str) -> str:
     counted = f"{rounds} round{'' if rounds == 1 else 's'}"
     lacking = [text for text in (_lack(site, part) for site, part in parts.items()) if text]
     if outcome == "aborted":
@@ -77,13 +95,37 @@ def _lack(site: str, part: Part) -> str:
     """What a site did not do, as half a sentence; "" = nothing."""
     if part.answer == "refused":
         return f"{site} refused the charter"
+    if part.gone and not part.stayed:
+        return f"{site} {_ways_out(part)} before round 1"
     if not part.member:
         return (
             f"{site} did not answer the charter in time" if part.answer == "none" else f"{site} was not ready in time"
         )
     told = [f"missed {spans(part.missed)}"] if part.missed else []
     told += [f"sent an update that was refused in {spans(part.refused)}"] if part.refused else []
+    told += [f"{_ways_out(part)} after round {part.stayed}"] if part.gone else []
     return f"{site} {' and '.join(told)}" if told else ""
+
+
+def _ways_out(part: Part) -> str:
+    return "left" if part.gone == "left" else f"was {part.gone}"
+
+
+def choice_of(progress: Json) -> str:
+    """What is to be said of the model: that training ended early, and that the best round is not the last.
+
+    `progress`: `last`, `planned`, `best`, `metric`, `released` as in the summary.
+    """
+    told = []
+    if progress["last"] is not None and progress["last"] < progress["planned"]:
+        told.append(f"Training ended early, after round {progress['last']} of {progress['planned']}: no more gain.")
+    if progress["best"] not in (None, progress["last"]):
+        other = "the last" if progress["released"] == progress["best"] else f"that of round {progress['best']}"
+        told.append(
+            f"The result is the model of round {progress['released']}; by {progress['metric']} on the sites' own "
+            f"validation patients, round {progress['best']} was the best. Beside it lies {other}."
+        )
+    return " ".join(told)
 
 
 def spans(numbers: Iterable[int]) -> str:

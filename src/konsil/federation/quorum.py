@@ -44,6 +44,9 @@ class Call:
     `answers`: when the store received each site's answer. `unusable`: sites whose answer does not count.
     `expected(moment)`: the sites worth waiting for, as known at that moment.
     `short(sites)`: what these sites lack to be a quorum; "" = nothing.
+    `turns`: other moments at which what is expected may change (a site left).
+    `least_s`: below its quorum, a call goes on for twice the limit, and at least so long.
+    `after(moment, seconds)`: when so many seconds have passed; pauses do not count.
     """
 
     sites: tuple[str, ...]
@@ -53,16 +56,19 @@ class Call:
     expected: Callable[[datetime], tuple[str, ...]]
     short: Callable[[tuple[str, ...]], str]
     unusable: frozenset[str] = field(default=frozenset())
+    turns: tuple[datetime, ...] = ()
+    least_s: float = 0.0
+    after: Callable[[datetime, float], datetime] = lambda opened, seconds: opened + timedelta(seconds=seconds)
 
     @property
     def deadline(self) -> datetime:
         """Until here everybody is waited for."""
-        return self.opened + timedelta(seconds=self.limit_s)
+        return self.after(self.opened, self.limit_s)
 
     @property
     def end(self) -> datetime:
         """Until here a call below its quorum goes on."""
-        return self.opened + timedelta(seconds=2 * self.limit_s)
+        return self.after(self.opened, max(2 * self.limit_s, self.least_s))
 
     def state(self, now: datetime) -> Closed | Open | Failed:
         """What the call has come to by `now`."""
@@ -75,7 +81,7 @@ class Call:
         return Open(self.deadline if now < self.deadline else self.end)
 
     def _closing(self, now: datetime) -> datetime | None:
-        moments = sorted(self.answers.values())
+        moments = sorted({*self.answers.values(), *(turn for turn in self.turns if self.opened < turn <= now)})
         for moment in moments:
             if moment <= self.deadline and self._all_in(moment) and not self.short(self._usable(moment)):
                 return moment

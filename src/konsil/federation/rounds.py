@@ -11,6 +11,7 @@ from datetime import datetime
 
 from konsil.federation.centre_rules import next_at_centre
 from konsil.federation.charter import Charter
+from konsil.federation.course import Course, course_of
 from konsil.federation.holdings import Holdings
 from konsil.federation.site_rules import next_at_site
 from konsil.federation.slot import Kind
@@ -21,11 +22,27 @@ def next_step(role: Role, holdings: Holdings, charter: Charter | None, now: date
     """The next deed of a party, or Wait, Finish, Abort. `charter` may be None at a site that has not received it."""
     if charter is None or holdings.note(Kind.charter) is None:
         return PublishCharter() if role is Role.CENTRE else Wait(Phase.CHARTER, "for the charter")
-    final = holdings.note(Kind.final)
+    course = course_of(holdings, charter)
+    final = holdings.note(Kind.final, round=course.final_round)
     if final is not None and final.facts.get("outcome") == "aborted":
         return Abort(str(final.facts.get("sentence", "the centre gave no reason")), announced=True)
     if role is Role.SITE:
-        return next_at_site(holdings, charter)
+        return _unless_held(next_at_site(holdings, charter, course), course)
     if final is not None:
         return Finish(str(final.facts.get("sentence", ""))) if holdings.stored else StoreModel()
-    return next_at_centre(holdings, charter, now)
+    if course.aborted is not None:
+        return Abort(f"The operator ended the run: {course.aborted.why or 'no reason was given'}")
+    return _unless_held(next_at_centre(holdings, charter, course, now), course)
+
+
+def _unless_held(step: Step, course: Course) -> Step:
+    """The step itself, unless the operator has ended or paused the run; what was released is kept all the same."""
+    if isinstance(step, Finish | StoreModel):
+        return step
+    number = getattr(step, "round", None)
+    if course.aborted is not None:
+        return Wait(step.phase, "for the centre's last word; the operator ended the run", round=number)
+    if course.paused is not None:
+        why = f" ({course.paused.why})" if course.paused.why else ""
+        return Wait(step.phase, f"for the centre to go on; the operator paused the run{why}", round=number)
+    return step

@@ -6,6 +6,7 @@ It always works on the newest global model. A site that slept through some round
 from __future__ import annotations
 
 from konsil.federation.charter import Charter
+from konsil.federation.course import Course
 from konsil.federation.holdings import Holdings
 from konsil.federation.slot import Kind
 from konsil.federation.steps import (
@@ -23,12 +24,25 @@ from konsil.federation.steps import (
 )
 
 
-def next_at_site(holdings: Holdings, charter: Charter) -> Step:
+def next_at_site(holdings: Holdings, charter: Charter, course: Course) -> Step:
     """The next step of the site `holdings.me`, whose charter has arrived and whose run was not aborted."""
-    return _joining(holdings, charter) or _training(holdings, charter) or _ending(holdings, charter)
+    return (
+        _gone(holdings, course)
+        or _joining(holdings, charter, course)
+        or _training(holdings, course)
+        or _ending(holdings, charter, course)
+    )
 
 
-def _joining(holdings: Holdings, charter: Charter) -> Step | None:
+def _gone(holdings: Holdings, course: Course) -> Finish | None:
+    """The end for a site that is out for good."""
+    if holdings.me in course.left:
+        return Finish("This site has left the run")
+    word = course.excluded.get(holdings.me)
+    return None if word is None else Finish(f"The centre excluded this site: {word.why or 'no reason was given'}")
+
+
+def _joining(holdings: Holdings, charter: Charter, course: Course) -> Step | None:
     """From the custodian's decision to the preprocessed cohort; None once that is behind us."""
     if holdings.me not in charter.sites:
         return Finish("The charter does not name this site")
@@ -43,7 +57,7 @@ def _joining(holdings: Holdings, charter: Charter) -> Step | None:
     recipe = holdings.note(Kind.recipe)
     if recipe is None:
         return Wait(Phase.RECIPE, "for the recipe") if holdings.mine(Kind.fingerprint) else SendFingerprint()
-    is_over = holdings.note(Kind.final) is not None  # a site that slept through it all only stores the model
+    is_over = holdings.note(Kind.final, round=course.final_round) is not None  # who slept until then only stores
     return _left_behind(holdings) or (None if holdings.prepared or is_over else Prepare())
 
 
@@ -54,25 +68,26 @@ def _left_behind(holdings: Holdings) -> Finish | None:
     return Finish("The answers had closed before this site was ready; the federation goes on without it")
 
 
-def _training(holdings: Holdings, charter: Charter) -> Step | None:
+def _training(holdings: Holdings, course: Course) -> Step | None:
     newest = holdings.latest_global()
     if newest is None:
         return Wait(Phase.ROUNDS, "for the first weights", round=1)
-    if newest >= charter.rounds:
+    if course.last is not None:
         return None
     if holdings.mine(Kind.update, newest + 1) is None:
         return Train(newest + 1)
-    return Wait(Phase.ROUNDS, f"for the global model of round {newest + 1} of {charter.rounds}", round=newest + 1)
+    return Wait(Phase.ROUNDS, f"for the global model of round {newest + 1} of {course.end}", round=newest + 1)
 
 
-def _ending(holdings: Holdings, charter: Charter) -> Step:
-    final = holdings.note(Kind.final)
+def _ending(holdings: Holdings, charter: Charter, course: Course) -> Step:
+    """Local models, scores, the release; `course.last` is the round training has ended with."""
+    final, last = holdings.note(Kind.final, round=course.final_round), course.last
     if final is None and charter.compare_with_local and holdings.note(Kind.baselines) is None:
         if holdings.mine(Kind.baseline) is None:
             return TrainBaseline()
-        return Wait(Phase.EVALUATION, "for the local models of the other sites", round=charter.rounds)
-    if final is None and holdings.mine(Kind.evaluation, charter.rounds) is None:
+        return Wait(Phase.EVALUATION, "for the local models of the other sites", round=last)
+    if final is None and holdings.mine(Kind.evaluation, last) is None:
         return Evaluate()
     if final is None:
-        return Wait(Phase.RELEASE, "for the release of the model", round=charter.rounds)
+        return Wait(Phase.RELEASE, "for the release of the model", round=last)
     return Finish(str(final.facts.get("sentence", ""))) if holdings.stored else StoreModel()

@@ -10,9 +10,11 @@
     baseline     site    baselines/<site>               the site
     baselines    centre  baselines                      centre
     evaluation   site    evaluation/[<round>/]<site>    the site
-    final        centre  final                          centre
+    final        centre  final[/<round>]                centre      /<round>: after an extension from that round
+    control      centre  control/<number>               centre      what the operator said, numbered from 1
+    leave        site    leaves/<site>                  the site
 
-A round is written with four digits. See docs/formats/federation.md.
+A round or number is written with four digits. See docs/formats/federation.md.
 """
 
 from __future__ import annotations
@@ -38,6 +40,8 @@ class Kind(StrEnum):
     baselines = "baselines"
     evaluation = "evaluation"
     final = "final"
+    control = "control"
+    leave = "leave"
 
 
 PLACES: dict[Kind, str] = {
@@ -50,14 +54,21 @@ PLACES: dict[Kind, str] = {
     Kind.baseline: "baselines/{site}",
     Kind.baselines: "baselines",
     Kind.evaluation: "evaluation/{round}/{site}",
-    Kind.final: "final",
+    Kind.final: "final/{round}",
+    Kind.control: "control/{round}",
+    Kind.leave: "leaves/{site}",
 }
+WITHOUT_ROUND: dict[Kind, str] = {Kind.evaluation: "evaluation/{site}", Kind.final: "final"}
+"""Where a message lies that may have a round and has none."""
 LAST_ROUND = 9999
 
 
 @dataclass(frozen=True)
 class Slot:
-    """The one place of a message: `sender` is "centre" or a site's name; `round` counts from 1, 0 = first weights."""
+    """The one place of a message: `sender` is "centre" or a site's name; `round` counts from 1, 0 = first weights.
+
+    Of a control message, `round` is its number.
+    """
 
     kind: Kind
     sender: str
@@ -67,8 +78,8 @@ class Slot:
     def place(self) -> str:
         """Path below `<run>/`; `BadInput` where kind, sender and round do not go together."""
         pattern = PLACES[self.kind]
-        if self.round is None and self.kind is Kind.evaluation:
-            pattern = "evaluation/{site}"
+        if self.round is None:
+            pattern = WITHOUT_ROUND.get(self.kind, pattern)
         if ("{round}" in pattern) != (self.round is not None) or not 0 <= (self.round or 0) <= LAST_ROUND:
             raise BadInput(f"a message of kind {self.kind} has no such round", expected=pattern, got=str(self.round))
         if ("{site}" in pattern) != (self.sender != CENTRE):
@@ -81,9 +92,8 @@ class Slot:
     @classmethod
     def at(cls, place: str, owner: str) -> Slot:
         """The slot at a place in the bucket of `owner`; `BadMessage` if nothing of theirs may lie there."""
-        for kind, pattern in PLACES.items():
-            optional = pattern.replace("{round}/", "(?:{round}/)?") if kind is Kind.evaluation else pattern
-            found = re.fullmatch(optional.format(site="(?P<site>[^/]+)", round=r"(?P<round>[0-9]{4})"), place)
+        for kind, pattern in (*PLACES.items(), *WITHOUT_ROUND.items()):
+            found = re.fullmatch(pattern.format(site="(?P<site>[^/]+)", round=r"(?P<round>[0-9]{4})"), place)
             if found:
                 groups = found.groupdict()
                 return cls._owned(kind, groups.get("site") or CENTRE, groups.get("round"), owner)

@@ -56,13 +56,15 @@ class MakeRecipe:
 class Aggregate:
     """Centre: make the global model of `round` from the updates of `sites`, in charter order.
 
-    `missing` did not answer in time; `refused` answered with something that cannot be averaged (site → reason).
+    `missing` did not answer in time; `refused` answered with something that cannot be averaged (site → reason);
+    `gone` is out for good (site → "left", "excluded" or "revoked").
     """
 
     round: int
     sites: tuple[str, ...]
     missing: tuple[str, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
+    gone: Mapping[str, str] = field(default_factory=dict)
     phase: ClassVar[Phase] = Phase.ROUNDS
 
 

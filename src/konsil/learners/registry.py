@@ -23,11 +23,14 @@ def names() -> list[str]:
     return sorted(LEARNERS)
 
 
-def create(name: str, settings: Json, *, rounds: int, seed: int, home: Path, run: str, data: Json) -> Learner:
+def create(
+    name: str, settings: Json, *, rounds: int, seed: int, home: Path, run: str, data: Json, extra_rounds: int = 0
+) -> Learner:
     """Make the learner a charter asks for.
 
     `settings` is the learner's part of the charter; unknown or unusable settings are refused (BadSetting). `rounds` is
-    the length of the whole federation (learning rates follow it), `home` the folder of this site or centre, `run` the
+    the length of the whole federation (learning rates follow it), `extra_rounds` how many more an extension has added
+    (the rates of the added rounds follow the longer way), `home` the folder of this site or centre, `run` the
     federation's name, `data` the charter's `{"name": str, "channels": [str, …], "labels": {str: int, …}}`.
     Nothing is written and no heavy library is loaded before a method of the learner is called.
     """
@@ -35,7 +38,7 @@ def create(name: str, settings: Json, *, rounds: int, seed: int, home: Path, run
         raise BadSetting("the charter asks for an unknown learner", expected=" or ".join(names()), got=repr(name))
     module, _, kind = LEARNERS[name].partition(":")
     made = getattr(importlib.import_module(module), kind)(
-        settings, rounds=rounds, seed=seed, home=home, run=run, data=data
+        settings, rounds=rounds, seed=seed, home=home, run=run, data=data, extra_rounds=extra_rounds
     )
     return cast(Learner, made)
 

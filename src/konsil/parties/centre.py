@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from konsil.federation.centre_rules import members
 from konsil.federation.charter import Charter
+from konsil.federation.holdings import Holdings
 from konsil.federation.mailbox import Letter, Mailbox
 from konsil.federation.slot import Kind, Slot
 from konsil.federation.steps import (
@@ -25,11 +26,17 @@ from konsil.federation.strategies.contribution import Unusable, fault, tensor_fa
 from konsil.parties.merging import Merging, alone, specs_of
 from konsil.parties.party import LearnerFor, Party
 from konsil.parties.summary import summarise
-from konsil.parties.words import round_line
+from konsil.parties.words import round_line, weighted
 from konsil.trust.roster import CENTRE
 from konsil.types import Json, Tensors
 
 log = logging.getLogger(__name__)
+
+
+def listeners(holdings: Holdings, charter: Charter) -> list[str]:
+    """The sites of the charter that did not refuse it; also those that are out for good, which have to hear that."""
+    said = holdings.by_site(Kind.answer)
+    return [site for site in charter.sites if site not in said or said[site].facts.get("accepted") is True]
 
 
 class CentreParty(Party):
@@ -57,7 +64,7 @@ class CentreParty(Party):
         """Post the operator's charter to everybody it names."""
         charter = self.ledger.charter()
         facts = {"sites": list(charter.sites), "rounds": charter.rounds, "title": charter.title}
-        self._tell(Kind.charter, charter.model_dump(mode="json"), facts)
+        self._tell(Slot(Kind.charter, CENTRE), charter.model_dump(mode="json"), facts)
         log.info("charter of %s published for %s", self.run, ", ".join(charter.sites))
 
     def make_recipe(self, step: MakeRecipe) -> None:
@@ -67,7 +74,7 @@ class CentreParty(Party):
             recipe = self.learner.plan({site: self.mailbox.read_json(letter) for site, letter in letters.items()})
             cases = {site: letter.manifest.facts["cases"] for site, letter in letters.items()}
             facts = {"sites": list(step.sites), "cases": cases, "seed": self.rules.seed}
-            self._tell(Kind.recipe, recipe, facts)
+            self._tell(Slot(Kind.recipe, CENTRE), recipe, facts)
             self.look()
         first = self.learner.initial(self.recipe())
         self._post_global(0, first, {"included": {}, "refused": {}, "missing": []}, step.sites)
@@ -94,12 +101,15 @@ class CentreParty(Party):
             site: {"cases": weights[site], "digest": letter.manifest.digest} for site, letter in letters.items()
         }
         facts = {"included": included, "refused": dict(step.refused), "missing": list(step.missing)}
+        facts["metrics"] = weighted({site: letter.manifest.facts for site, letter in letters.items()})
+        facts |= {"gone": dict(step.gone)} if step.gone else {}
         facts |= {"remarks": rule.remarks} if rule.remarks else {}
         facts["seconds"] = round(time.monotonic() - began, 3)
-        merging.keep(step.round, included, self._post_global(step.round, tensors, facts, tuple(cases)), rule)
+        sites = tuple(site for site in cases if site not in self.going.gone)
+        merging.keep(step.round, included, self._post_global(step.round, tensors, facts, sites), rule)
         for site, remark in rule.remarks.items():
             log.warning("round %d: the update of %s %s", step.round, site, remark)
-        return log.info(round_line(step, self.rules.rounds, letters, before.received))
+        return log.info(round_line(step, self.going.end, letters, before.received))
 
     def publish_baselines(self, step: PublishBaselines) -> None:
         """Check the sites' local models and pass them on in one message, tensors named `<site>/<name>`."""
@@ -115,7 +125,7 @@ class CentreParty(Party):
                 return self._refuse(letter.slot, error.sentence)
             together |= {f"{site}/{name}": array for name, array in local.items()}
         slot, facts = Slot(Kind.baselines, CENTRE), {"sites": list(step.sites)}
-        sites = members(self.look(), self.rules)
+        sites = [site for site in members(self.look(), self.rules) if site not in self.going.gone]
         self.mailbox.post_tensors(slot, together, recipients=[CENTRE, *sites], facts=facts)
         return log.info("local models passed on: %s", ", ".join(step.sites) or "none")
 
@@ -132,21 +142,24 @@ class CentreParty(Party):
 
     def _end(self, outcome: str, why: str = "") -> None:
         summary = summarise(self.mailbox, self.rules, outcome=outcome, why=why)
-        newest = self.look().latest_global()
-        model = None if newest is None else self.letter(Kind.global_, round=newest).manifest.digest
-        content = {"outcome": outcome, "sentence": summary["sentence"], "round": newest, "model": model}
-        self._tell(Kind.final, {**content, "summary": summary}, content)
+        newest, progress = self.look().latest_global(), summary["progress"]
+        chosen = progress["released"] if outcome == "released" else newest
+        model = None if chosen is None else self.letter(Kind.global_, round=chosen).manifest.digest
+        content = {"outcome": outcome, "sentence": summary["sentence"], "round": chosen, "model": model}
+        content |= {"last": newest, "best": progress["best"]}
+        slot = Slot(Kind.final, CENTRE, self.going.final_round)
+        self._tell(slot, {**content, "summary": summary}, content)
         log.info("%s: %s", outcome, summary["sentence"])
 
     def _refuse(self, slot: Slot, why: str) -> None:
         self.ledger.refuse(slot, why)
         log.warning("%s is refused: %s", slot, why)
 
-    def _tell(self, kind: Kind, content: Json, facts: Json) -> None:
-        """Post for everybody the charter names who did not refuse it."""
-        said = self.look().by_site(Kind.answer)
-        sites = [s for s in self.rules.sites if s not in said or said[s].facts.get("accepted") is True]
-        self.mailbox.post_json(Slot(kind, CENTRE), content, recipients=sites, facts=facts)
+    def _tell(self, slot: Slot, content: Json, facts: Json) -> None:
+        """Post for everybody the charter names who neither refused it nor is out for good."""
+        sites = listeners(self.look(), self.rules)
+        gone = self.course.gone if self.course else {}
+        self.mailbox.post_json(slot, content, recipients=[s for s in sites if s not in gone], facts=facts)
 
     def _post_global(self, number: int, tensors: Tensors, facts: Json, sites: tuple[str, ...]) -> Letter:
         slot = Slot(Kind.global_, CENTRE, number)

@@ -3,6 +3,7 @@
     charter.json    centre: the charter as the operator wrote it
     decision.json   site: what the custodian decided, who, and with which cohort
     prepared.json   site: the recipe the cohort was preprocessed with
+    stored.json     the last word whose model and report are kept here
     refused.json    centre: updates that were looked into and cannot be averaged, with the reason
     optimizer/      centre: what a server optimiser remembers (`konsil.parties.momenta`)
     summary.json, report.html
@@ -84,6 +85,15 @@ class Ledger:
         """Whether the cohort is preprocessed with the recipe of that digest."""
         path = self.folder / "prepared.json"
         return path.is_file() and read_json(path).get("recipe") == recipe
+
+    def keep_stored(self, final: str) -> None:
+        """Note that what the last word of that digest released is kept."""
+        write_json(self.folder / "stored.json", {"final": final})
+
+    def is_stored(self, final: str) -> bool:
+        """Whether what the last word of that digest released is kept."""
+        path = self.folder / "stored.json"
+        return path.is_file() and self.report.is_file() and read_json(path).get("final") == final
 
     def refuse(self, slot: Slot, why: str) -> None:
         """Note that the message in `slot` cannot be used."""

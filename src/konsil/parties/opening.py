@@ -32,6 +32,7 @@ def learner_at(home: Path) -> LearnerFor:
             choice.name,
             choice.settings,
             rounds=charter.rounds,
+            extra_rounds=charter.extra_rounds,
             seed=charter.seed,
             home=home,
             run=charter.run,

@@ -9,11 +9,13 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
 from konsil.errors import Missing
 from konsil.federation.charter import Charter, parse_charter
+from konsil.federation.course import Course, course_of
 from konsil.federation.holdings import Holdings, kept, notes_of
 from konsil.federation.mailbox import Letter, Mailbox
 from konsil.federation.rounds import next_step
@@ -22,6 +24,7 @@ from konsil.federation.steps import Abort, Finish, Role, Step, Wait
 from konsil.files import write_json
 from konsil.learners.protocol import Learner
 from konsil.parties.ledger import Ledger
+from konsil.parties.model_card import kept_rounds, model_card, write_card
 from konsil.parties.page import write_page
 from konsil.trust.audit import Audit
 from konsil.trust.roster import CENTRE
@@ -40,8 +43,9 @@ class Party:
         self.home, self.mailbox, self.run = home, mailbox, mailbox.run
         self.ledger = Ledger(home, mailbox.run)
         self._learner_for = learner_for
-        self._learner: Learner | None = None
+        self._learner: tuple[int, Learner] | None = None
         self._charter: Charter | None = None
+        self.course: Course | None = None
         self._recipe: Json | None = None
         self._letters: dict[Slot, Letter] = {}
         self.deeds: dict[type, Callable[[Any], None]] = {}
@@ -65,15 +69,18 @@ class Party:
         """Read the manifests that are there."""
         self._letters = {letter.slot: letter for letter in self.mailbox.letters()}
         decision, recipe = self.ledger.decision(), self._letters.get(Slot(Kind.recipe, CENTRE, None))
-        return Holdings(
+        held = Holdings(
             me=self.mailbox.me,
             notes=kept(notes_of(self._letters.values()), self.mailbox.revoked),
             refused=self.ledger.refused(),
             decided=None if decision is None else bool(decision["accepted"]),
             prepared=recipe is not None and self.ledger.is_prepared(recipe.manifest.digest),
-            stored=self.ledger.model.is_dir() and self.ledger.report.is_file(),
             revoked=self.mailbox.revoked,
         )
+        charter = self.charter()
+        self.course = None if charter is None else course_of(held, charter)
+        final = self._letters.get(Slot(Kind.final, CENTRE, self.course.final_round if self.course else None))
+        return replace(held, stored=final is not None and self.ledger.is_stored(final.manifest.digest))
 
     def charter(self) -> Charter | None:
         """The charter that was posted; None at a site that has not received it."""
@@ -91,11 +98,18 @@ class Party:
         return charter
 
     @property
+    def going(self) -> Course:
+        """Where the run is going, where its charter must be there."""
+        if self.course is None:
+            raise Missing(f"The charter of {self.run} has not arrived")
+        return self.course
+
+    @property
     def learner(self) -> Learner:
-        """The learner that the charter asks for."""
-        if self._learner is None:
-            self._learner = self._learner_for(self.rules)
-        return self._learner
+        """The learner that the charter asks for; after an extension one that knows of the longer way."""
+        if self._learner is None or self._learner[0] != self.going.end:
+            self._learner = (self.going.end, self._learner_for(self.rules.lasting(self.going.end)))
+        return self._learner[1]
 
     def letter(self, kind: Kind, sender: str = CENTRE, round: int | None = None) -> Letter:  # noqa: A002
         """The letter in a slot, where it must be there."""
@@ -114,17 +128,24 @@ class Party:
         """The global model after `round`; 0 = the first weights."""
         return self.mailbox.read_tensors(self.letter(Kind.global_, round=round))
 
+    def last_word(self) -> Letter:
+        """How the present stretch of the run ended, where that must be there."""
+        return self.letter(Kind.final, round=self.going.final_round)
+
     def store_model(self, step: Step) -> None:
-        """Keep the final model under `<home>/models/<run>` with a card that says how it came about, and the report."""
-        final = self.mailbox.read_json(self.letter(Kind.final))
+        """Keep the released model and its card under `<home>/models/<run>`, the other one beside it, and the report."""
+        letter = self.last_word()
+        final = self.mailbox.read_json(letter)
         part = self.ledger.model.with_name(f".part-{self.run}")
         shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        self.learner.save(self.recipe(), self.global_model(self.rules.rounds), part)
-        write_json(part / "federation.json", {key: value for key, value in final.items() if key != "summary"})
+        for folder, number in kept_rounds(final).items():
+            (part / folder).mkdir(parents=True)
+            self.learner.save(self.recipe(), self.global_model(number), part / folder)
+            write_card(model_card(final, number), part / folder)
         shutil.rmtree(self.ledger.model, ignore_errors=True)
         part.replace(self.ledger.model)
         self.keep_report(final["summary"])
+        self.ledger.keep_stored(letter.manifest.digest)
         facts = {"run": self.run, "round": final.get("round"), "digest": final.get("model")}
         Audit(self.home / "audit.jsonl").append("model stored", **facts)
         log.info("model stored in %s, report in %s", self.ledger.model, self.ledger.report)
@@ -136,5 +157,7 @@ class Party:
 
     def heard_abort(self, step: Abort) -> None:
         """Keep the report of a run that was aborted."""
-        if not self.ledger.report.is_file():
-            self.keep_report(self.mailbox.read_json(self.letter(Kind.final))["summary"])
+        letter = self.last_word()
+        if not self.ledger.is_stored(letter.manifest.digest):
+            self.keep_report(self.mailbox.read_json(letter)["summary"])
+            self.ledger.keep_stored(letter.manifest.digest)

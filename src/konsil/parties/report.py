@@ -6,6 +6,8 @@ from pathlib import Path
 
 from konsil.errors import Missing
 from konsil.federation.charter import parse_charter
+from konsil.federation.course import course_of
+from konsil.federation.holdings import Holdings, notes_of
 from konsil.federation.mailbox import Mailbox
 from konsil.federation.slot import Kind, Slot
 from konsil.files import write_json
@@ -32,10 +34,13 @@ def write_report(home: Path, run: str) -> Path:
 def current_summary(mailbox: Mailbox) -> Json:
     """The released figures, else those so far."""
     letters = {letter.slot: letter for letter in mailbox.letters()}
-    final, charter = letters.get(Slot(Kind.final, CENTRE)), letters.get(Slot(Kind.charter, CENTRE))
+    posted = letters.get(Slot(Kind.charter, CENTRE))
+    if posted is None:
+        raise Missing(f"The charter of {mailbox.run} has not arrived", hint="Look again later")
+    charter = parse_charter(mailbox.read_json(posted))
+    course = course_of(Holdings(mailbox.me, notes_of(letters.values())), charter)
+    final = letters.get(Slot(Kind.final, CENTRE, course.final_round))
     if final is not None:
         released: Json = mailbox.read_json(final)["summary"]
         return released
-    if charter is None:
-        raise Missing(f"The charter of {mailbox.run} has not arrived", hint="Look again later")
-    return summarise(mailbox, parse_charter(mailbox.read_json(charter)))
+    return summarise(mailbox, charter)

@@ -14,6 +14,7 @@ from konsil.cohort.frozen import read_frozen
 from konsil.errors import BadInput, Missing
 from konsil.federation.charter import Charter
 from konsil.federation.mailbox import Mailbox
+from konsil.federation.progress import released_round
 from konsil.federation.slot import Kind, Slot
 from konsil.federation.steps import (
     Abort,
@@ -106,7 +107,7 @@ class SiteParty(Party):
         facts = {"cases": update.cases, "steps": update.steps, "base": base, "metrics": metrics}
         slot = Slot(Kind.update, self.mailbox.me, step.round)
         self._send(slot, update.tensors, {**facts, "seconds": round(seconds, 3)})
-        log.info("round %d of %d: %s", step.round, self.rules.rounds, figures_line(metrics, seconds))
+        log.info("round %d of %d: %s", step.round, self.going.end, figures_line(metrics, seconds))
 
     def train_baseline(self, step: TrainBaseline) -> None:
         """Train alone from the first weights and post the model."""
@@ -119,11 +120,13 @@ class SiteParty(Party):
     def evaluate(self, step: Evaluate) -> None:
         """Test every model on the held-out cases. Cases are numbered by their place; no pseudonym leaves."""
         began = time.monotonic()
-        content: Json = {"federated": self._scores(self.global_model(self.rules.rounds)), "local": {}}
+        last = self.going.last or 0
+        chosen = released_round(self.look(), self.rules, last)
+        content: Json = {"round": chosen, "federated": self._scores(self.global_model(chosen)), "local": {}}
         for site, tensors in self._local_models().items():
             content["local"][site] = self._scores(tensors)
         seconds = round(time.monotonic() - began, 3)
-        slot = Slot(Kind.evaluation, self.mailbox.me, self.rules.rounds)
+        slot = Slot(Kind.evaluation, self.mailbox.me, last)
         self._tell(slot, content, {"cases": len(self.cohort().split("test")), "seconds": seconds})
         log.info("evaluated %d models in %.1f s", 1 + len(content["local"]), seconds)
 
@@ -145,10 +148,17 @@ class SiteParty(Party):
         }
 
     def _tell(self, slot: Slot, content: Json, facts: Json) -> None:
-        self.mailbox.post_json(slot, content, recipients=[CENTRE], facts=facts)
+        if not self._has_left():
+            self.mailbox.post_json(slot, content, recipients=[CENTRE], facts=facts)
 
     def _send(self, slot: Slot, tensors: Tensors, facts: Json) -> None:
-        self.mailbox.post_tensors(slot, tensors, recipients=[CENTRE], facts=facts)
+        if not self._has_left():
+            self.mailbox.post_tensors(slot, tensors, recipients=[CENTRE], facts=facts)
+
+    def _has_left(self) -> bool:
+        """Whether the site left while the deed was being done: then nothing of it goes out any more."""
+        self.look()
+        return self.mailbox.me in self.going.left
 
 
 def fit(cohort: FrozenCohort, charter: Charter) -> FrozenCohort:

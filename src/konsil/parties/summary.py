@@ -1,7 +1,10 @@
 """The figures of a run, made from what lies in the mailbox: `summary.json`, and the ground of the report.
 
     sentence, outcome              how it ended, in words
-    participation.<site>           answer, cases (training), rounds, missed, refused {round: reason}
+    progress                       planned, last, best, released (rounds), metric, figures {round: weighted mean}
+    operator[]                     what the operator said: number, at, action, why, site, rounds, after
+    participation.<site>           answer, cases (training), rounds, missed, refused {round: reason}, gone ("left",
+                                   "excluded", "revoked" or ""), stayed (rounds made before that)
     rounds[]                       per site: cases, steps, metrics, work_s (training), turnaround_s (from the global
                                    model to the update), waited_s (from the update to the next global model);
                                    remarks {site: what the strategy did to its update}
@@ -15,6 +18,7 @@ What sites wrote is checked before it is counted; a score that is no number betw
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -23,9 +27,12 @@ from konsil.evaluation.metrics import MEASURES, CaseMetrics
 from konsil.evaluation.metrics import summarise as summarise_cases
 from konsil.federation.centre_rules import members
 from konsil.federation.charter import Charter
+from konsil.federation.control import Control, controls
+from konsil.federation.course import Course, course_of
 from konsil.federation.holdings import Holdings, notes_of
 from konsil.federation.mailbox import Letter, Mailbox
-from konsil.federation.outcome import Part, participation, sentence
+from konsil.federation.outcome import Part, choice_of, participation, sentence
+from konsil.federation.progress import best_of, figures, metric, released_round
 from konsil.federation.slot import Kind, Slot
 from konsil.parties.words import number_table, weighted
 from konsil.trust.roster import CENTRE
@@ -38,16 +45,22 @@ def summarise(mailbox: Mailbox, charter: Charter, *, outcome: str = "running", w
     """The figures so far. At a site only its own messages and the centre's can be read."""
     letters = {letter.slot: letter for letter in mailbox.letters()}
     holdings = Holdings(mailbox.me, notes_of(letters.values()))
+    course = course_of(holdings, charter)
     parts = participation(holdings, charter)
     done = holdings.latest_global() or 0
     refused = [{"message": refusal.slot, "why": refusal.sentence} for refusal in mailbox.refused]
-    evaluation = _evaluation(mailbox, letters, charter, refused)
+    progress = _progress(holdings, charter, course)
+    evaluation = _evaluation(mailbox, letters, charter, done, refused)
     return {
         "format": FORMAT,
         "run": charter.run,
         "title": charter.title,
         "outcome": outcome,
-        "sentence": sentence(parts, done, outcome=outcome, why=why),
+        "sentence": sentence(
+            parts, done, outcome=outcome, why=why, choice=choice_of(progress) if outcome == "released" else ""
+        ),
+        "progress": progress,
+        "operator": [_word(word) for word in controls(holdings)],
         "sites": list(charter.sites),
         "charter": charter.model_dump(mode="json"),
         "participation": {site: _part(part, members(holdings, charter).get(site)) for site, part in parts.items()},
@@ -62,10 +75,30 @@ def summarise(mailbox: Mailbox, charter: Charter, *, outcome: str = "running", w
     }
 
 
+def _progress(holdings: Holdings, charter: Charter, course: Course) -> Json:
+    """Where the rounds stand: which were planned, which ended training, which was best by which metric, the result."""
+    found, name = figures(holdings, charter), metric(holdings, charter)
+    best = best_of(found)
+    sign = -1.0 if name.endswith("loss") else 1.0
+    return {
+        "planned": course.end,
+        "last": course.last,
+        "best": best,
+        "metric": name or None,
+        "figures": {str(number): sign * value for number, value in found.items()},
+        "released": None if course.last is None else released_round(holdings, charter, course.last),
+    }
+
+
+def _word(word: Control) -> Json:
+    return {**asdict(word), "at": word.at.isoformat(timespec="seconds"), "action": word.action.value}
+
+
 def _part(part: Part, cases: int | None) -> Json:
     refused = {str(number): why for number, why in part.refused.items()}
     rounds, missed = list(part.rounds), list(part.missed)
-    return {"answer": part.answer, "cases": cases, "rounds": rounds, "missed": missed, "refused": refused}
+    told: Json = {"answer": part.answer, "cases": cases, "rounds": rounds, "missed": missed, "refused": refused}
+    return {**told, "gone": part.gone, "stayed": part.stayed}
 
 
 def _round(holdings: Holdings, number: int) -> Json:
@@ -103,12 +136,12 @@ def _seconds(begin: datetime, end: datetime) -> float:
 
 
 def _evaluation(
-    mailbox: Mailbox, letters: Mapping[Slot, Letter], charter: Charter, refused: list[Json]
+    mailbox: Mailbox, letters: Mapping[Slot, Letter], charter: Charter, last: int, refused: list[Json]
 ) -> dict[str, Json]:
     """Means on every site's test patients; an evaluation that cannot be used is added to `refused`."""
     tables: dict[str, Json] = {}
     for site in charter.sites:
-        letter = letters.get(Slot(Kind.evaluation, site, charter.rounds))
+        letter = letters.get(Slot(Kind.evaluation, site, last))
         if letter is None or mailbox.me not in (CENTRE, site):
             continue
         try:

@@ -20,6 +20,10 @@ QUIET = {"seconds", "learning_rate"}
 """Metrics that are sent but say nothing about the model: neither logged per round nor drawn."""
 
 
+LARGEST, MOST = 1e12, 50
+"""Bounds of what a site may claim: the size of a figure, and how many there are."""
+
+
 def telling(names: Iterable[str]) -> list[str]:
     """The metrics that are shown, the known ones first."""
     order = list(TITLES)
@@ -39,6 +43,7 @@ def round_line(step: Aggregate, rounds: int, letters: Mapping[str, Letter], open
     text = f"round {step.round} of {rounds}: {', '.join(step.sites)}; "
     text += figures_line(weighted(facts), (last - opened).total_seconds())
     absent = [f"{site} (no update)" for site in step.missing] + [f"{site} (refused)" for site in step.refused]
+    absent += [f"{site} ({how})" for site, how in step.gone.items()]
     return f"{text}; without {', '.join(absent)}" if absent else text
 
 
@@ -54,7 +59,13 @@ def weighted(facts: Mapping[str, Json]) -> dict[str, float]:
 
 
 def number_table(facts: Json) -> dict[str, float]:
-    """The metrics of an update that are numbers; whatever else a site wrote there is left out."""
+    """The metrics of an update that are numbers in their range; whatever else a site wrote there is left out."""
     metrics = facts.get("metrics")
-    found = metrics.items() if isinstance(metrics, dict) else ()
-    return {str(key)[:40]: float(value) for key, value in found if type(value) in (int, float)}
+    found = list(metrics.items())[:MOST] if isinstance(metrics, dict) else ()
+    return {str(key)[:40]: float(value) for key, value in found if _is_figure(str(key), value)}
+
+
+def _is_figure(name: str, value: object) -> bool:
+    """A share lies between 0 and 1, everything else within what can be added up without overflow."""
+    low, high = (0, 1) if name.endswith("dice") else (-LARGEST, LARGEST)
+    return type(value) in (int, float) and low <= value <= high  # type: ignore[operator]

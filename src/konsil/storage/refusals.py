@@ -12,11 +12,12 @@ import ssl
 from urllib.parse import urlsplit
 
 import urllib3
-from minio.error import S3Error
+from minio.error import MinioException, S3Error
 
 from konsil.errors import BadSetting, KonsilError, Missing, Unavailable
 
 CREDENTIALS = {"AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "403", "401"}
+SKEWED = "RequestTimeTooSkewed"
 BUCKET = {"NoSuchBucket", "InvalidBucketName"}
 ABSENT = {"NoSuchKey", "NoSuchObject", "ResourceNotFound"}
 FULL = {"XMinioStorageFull", "InsufficientStorage", "507", "QuotaExceeded", "EntityTooLarge"}
@@ -25,11 +26,21 @@ DISK_HINT = "Its disk may be full, or this key may not write there. Look at the 
 
 def explained(error: BaseException, endpoint: str, bucket: str) -> KonsilError:
     """The sentence for whatever the client raised. The access key and the object's key are never in it."""
-    if isinstance(error, urllib3.exceptions.SSLError | ssl.SSLError):
+    if isinstance(error, urllib3.exceptions.SSLError | ssl.SSLError) and not went_away(str(error)):
         return tls_refused(str(error), endpoint)
     if isinstance(error, urllib3.exceptions.HTTPError | OSError):
         return unreachable(endpoint)
     return by_code(code_of(error), str(error), bucket)
+
+
+def may_be_the_clock(error: BaseException) -> bool:
+    """Whether a signature was refused; servers word it differently where only its time is wrong."""
+    return isinstance(error, MinioException) and code_of(error) in {*CREDENTIALS, SKEWED}
+
+
+def went_away(text: str) -> bool:
+    """Whether a TLS connection ended in the middle, as when the server is stopped: that says nothing of who it is."""
+    return any(word in text for word in ("EOF", "timed out", "closed", "reset", "SHUTDOWN"))
 
 
 def code_of(error: BaseException) -> str:
@@ -56,7 +67,7 @@ def by_code(code: str, text: str, bucket: str) -> KonsilError:
             got=code,
             hint="The pass may be revoked or from another centre. Ask the centre for a new one",
         )
-    if code == "RequestTimeTooSkewed":
+    if code == SKEWED:
         return BadSetting("the store refuses this computer's clock", expected="the right time", hint="Set the clock")
     if "HTTPS server" in text:
         return BadSetting("the store speaks TLS only", expected="an address that begins with https://")

@@ -2,8 +2,9 @@
 
 Only what every S3 server has is used: PUT, GET, HEAD, LIST and DELETE with signature version 4. Uploads go through a
 presigned address, which streams the body instead of hashing it first; whoever reads an object compares its SHA-256
-anyway. A failure that may pass (a dropped connection, 5xx) is tried again with growing pauses, then it is
-`Unavailable`; one that will not pass is a `BadSetting` sentence at once (see `konsil.storage.refusals`).
+anyway. Requests are signed with the server's clock where this computer's is wrong (`konsil.storage.signing`). A
+failure that may pass (a dropped connection, 5xx) is tried again with growing pauses, then it is `Unavailable`; one that
+will not pass is a `BadSetting` sentence at once (see `konsil.storage.refusals`).
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from typing import BinaryIO, TypeVar, cast
 from urllib.parse import urlsplit
 
 import urllib3
-from minio import Minio
 from minio.error import InvalidResponseError, MinioException
 
 from konsil.errors import BadInput, BadSetting, KonsilError, Missing, Unavailable
-from konsil.storage.refusals import explained
+from konsil.storage.refusals import explained, may_be_the_clock
+from konsil.storage.signing import SigningClient
 from konsil.storage.store import Entries, Entry, Names, Readable, Rewindable, checked_key
 
 Result = TypeVar("Result")
@@ -57,7 +58,7 @@ class S3Store:
         self._pool = urllib3.PoolManager(
             timeout=TIMEOUT, retries=False, maxsize=8, ca_certs=None if ca_file is None else str(ca_file)
         )
-        self._client = Minio(
+        self._client = SigningClient(
             urlsplit(endpoint).netloc,
             access_key=access_key,
             secret_key=secret_key,
@@ -75,7 +76,13 @@ class S3Store:
 
         def send() -> None:
             stream.seek(0)
-            url = self._client.presigned_put_object(bucket, checked_key(key), expires=timedelta(hours=1))
+            url = self._client.get_presigned_url(
+                "PUT",
+                bucket,
+                checked_key(key),
+                expires=timedelta(hours=1),
+                request_date=self._client.server_time(),
+            )
             answer = self._pool.request(
                 "PUT", url, body=cast("BinaryIO", stream), headers={"Content-Length": str(length)}
             )
@@ -133,10 +140,18 @@ class S3Store:
                 raise
             except TROUBLE as error:
                 sentence = explained(error, self._endpoint, bucket)
+                if may_be_the_clock(error) and self._clock_was_wrong():
+                    continue
                 if attempt + 1 == self._tries or not isinstance(sentence, Unavailable):
                     raise sentence from error
                 time.sleep(self._pause_s * 2**attempt)
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _clock_was_wrong(self) -> bool:
+        """Whether this computer's clock differs from what was signed with; from now on the server's is used."""
+        answer = self._pool.request("HEAD", self._endpoint)
+        server = parsedate_to_datetime(answer.headers.get("Date", "")) if "Date" in answer.headers else None
+        return server is not None and self._client.learn(server.astimezone(UTC))
 
 
 class _Body:

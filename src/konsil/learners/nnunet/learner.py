@@ -29,9 +29,12 @@ log = logging.getLogger(__name__)
 class NnUNet:
     """nnU-Net v2 with a charter's settings, at the site or centre that lives in `home`."""
 
-    def __init__(self, settings: Json, *, rounds: int, seed: int, home: Path, run: str, data: Json) -> None:
+    def __init__(
+        self, settings: Json, *, rounds: int, seed: int, home: Path, run: str, data: Json, extra_rounds: int = 0
+    ) -> None:
         self.settings, self.data = parse_settings(settings), parse_data(data)
         self.rounds, self.seed, self.home, self.run = rounds, seed, home.resolve(), run
+        self.extra_rounds = extra_rounds
         self._session: Session | None = None
 
     def fingerprint(self, cohort: FrozenCohort) -> Json:
@@ -110,7 +113,8 @@ class NnUNet:
         from konsil.learners.nnunet.session import Session
 
         if self._session is None:
-            self._session = Session(self.home, self.home / "runs" / self.run / "nnunet")
+            folder = self.home / "runs" / self.run / "nnunet"
+            self._session = Session(self.home, folder, self.extra_rounds)
         return self._session
 
     def _workers(self) -> int:

@@ -44,10 +44,13 @@ def find_trainer() -> Any:
 
 
 class Session:
-    """The trainer of one site in one federation. `folder` is `<home>/runs/<run>/nnunet`."""
+    """The trainer of one site in one federation. `folder` is `<home>/runs/<run>/nnunet`.
 
-    def __init__(self, home: Path, folder: Path) -> None:
-        self.home, self.folder = home, folder
+    `extra_rounds`: how many more rounds than its recipe plans an extension has given the federation.
+    """
+
+    def __init__(self, home: Path, folder: Path, extra_rounds: int = 0) -> None:
+        self.home, self.folder, self.extra_rounds = home, folder, extra_rounds
         self.trainer: Any = None
         self.made_from: Json = {}
         self.last: tuple[str, int] | None = None  # chain and round whose momentum the warm optimizer holds
@@ -56,7 +59,7 @@ class Session:
         self, cohort: FrozenCohort, recipe: Json, weights: Tensors, number: int, *, chain: str = FEDERATED
     ) -> Update:
         """Train round `number` (1 … rounds) from `weights` and keep what the next round needs."""
-        rounds = recipe["plans"]["konsil"]["rounds"]
+        rounds = recipe["plans"]["konsil"]["rounds"] + self.extra_rounds
         if not 1 <= number <= rounds:
             raise BadSetting("there is no such round", expected=f"1 to {rounds}", got=str(number))
         preparation.require_ready(self.home, cohort, recipe)
@@ -96,7 +99,7 @@ class Session:
         """The trainer with network and loaders, made at the first call and when recipe or cohort change."""
         made_from = preparation.identity(cohort, recipe)
         if self.trainer is None or self.made_from != made_from:
-            self.trainer, self.last = start(self.home, recipe), None
+            self.trainer, self.last = start(self.home, recipe, self.extra_rounds), None
             self.made_from = made_from
         return self.trainer
 
@@ -115,11 +118,12 @@ class Session:
         return {"train_loss": loss, **{name: value for name, value in figures.items() if math.isfinite(value)}}
 
 
-def start(home: Path, recipe: Json) -> Any:
+def start(home: Path, recipe: Json, extra_rounds: int = 0) -> Any:
     """Make nnU-Net's trainer for the preprocessed data of this recipe and open its loaders."""
     settings = settings_of(recipe)
     folder = preparation.folder_of(home, recipe)
     plans = {**read_json(folder / f"{PLANS}.json"), "continue_training": False}
+    plans["konsil"] = {**plans["konsil"], "rounds": plans["konsil"]["rounds"] + extra_rounds}
     device = network.device(settings.device)
     if device.type == "cpu":
         torch.set_num_threads(settings.threads)
