@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from konsil.quality.regions import box_of
+from konsil.cohort.box import box_of
 
 Floats = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
