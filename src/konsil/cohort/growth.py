@@ -1,4 +1,4 @@
-"""Growing and shrinking masks by millimetres.
+"""Growing masks by millimetres, and how far it is to them.
 
 Distances are taken between the centres of voxels (Euclid), so that a mask grows as far along thick slices as within
 them. A few millimetres reach a few hundred voxels around each voxel of the surface; setting these is several times as
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
+import SimpleITK as sitk
 
 from konsil.cohort.box import box_of
 
@@ -33,6 +34,17 @@ def grown(mask: Mask, spacing_mm: npt.NDArray[np.float64], margin_mm: float) -> 
     inside = tuple(slice(int(n), int(n) + size) for n, size in zip(reach, result[box].shape, strict=True))
     result[box] = padded[inside]
     return result
+
+
+def distance_mm(mask: Mask, spacing_mm: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Distance of every voxel (X, Y, Z) to the nearest voxel of a mask that is not empty; float32, 0 within the mask.
+
+    Maurer et al., IEEE PAMI 2003; ITK takes half as long for it as scipy.
+    """
+    image = sitk.GetImageFromArray(np.ascontiguousarray(mask.T).view(np.uint8))
+    image.SetSpacing(spacing_mm.tolist())
+    found = sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)).T
+    return np.maximum(found, np.float32(0), out=found)
 
 
 def inner(mask: Mask) -> Mask:

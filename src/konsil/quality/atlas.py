@@ -162,7 +162,7 @@ def align(transform: Any, target: Any, *, step_mm: float, share: float) -> tuple
 
 def lay(volume: Volume, placement: Placement, grid: Volume) -> npt.NDArray[np.float32]:
     """Values of an atlas volume on the voxels of `grid`, linear between atlas voxels, 0 outside; float32 (X, Y, Z)."""
-    laid = np.zeros(grid.data.shape, np.float32, order="F")
+    laid = np.zeros_like(grid.data, np.float32)
     to_index = np.linalg.inv(grid.affine) @ placement.matrix @ volume.affine
     margin = np.abs(to_index[:3, :3]).sum(axis=1)  # an atlas voxel, over which the last values fade
     box = carried(box_of(volume.data > 0), to_index, grid.data.shape, margin)

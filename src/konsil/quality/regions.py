@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from konsil.cohort.box import box_of, part
+from konsil.cohort.growth import distance_mm
 from konsil.cohort.volume import Volume
 from konsil.quality.atlas import Placement, lay, tissues
 
@@ -74,10 +75,9 @@ def otsu(values: npt.NDArray[Any]) -> float:
 
 def depth_mm(mask: Mask, image: Volume) -> npt.NDArray[np.float32]:
     """Distance of each voxel of a mask on the image's grid to the nearest voxel outside it, mm; 0 outside."""
-    from scipy import ndimage
-
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=image.spacing_mm)[1:-1, 1:-1, 1:-1]
-    return np.asarray(depth, dtype=np.float32)
+    outside = np.pad(~mask, 1, constant_values=True)
+    depth: npt.NDArray[np.float32] = distance_mm(outside, image.spacing_mm)[1:-1, 1:-1, 1:-1]
+    return depth
 
 
 def find_air(image: Volume, brain: Mask) -> Mask:
