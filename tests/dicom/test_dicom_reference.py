@@ -155,7 +155,7 @@ def unfolded(folder: Path, tmp_path: Path) -> np.ndarray:
     """What the converter makes of a folder with one mosaic."""
     with (tmp_path / "handle").open("w") as handle:
         assert run(folder, tmp_path, T1W, handle.fileno()).lost == ()
-    image: Any = nib.load(tmp_path / "volume.nii.gz")
+    image: Any = nib.load(tmp_path / "volume.nii")
     return np.asarray(image.dataobj)
 
 
