@@ -43,8 +43,10 @@ def distance_mm(mask: Mask, spacing_mm: npt.NDArray[np.float64]) -> npt.NDArray[
     """
     image = sitk.GetImageFromArray(np.ascontiguousarray(mask.T).view(np.uint8))
     image.SetSpacing(spacing_mm.tolist())
-    found = sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)).T
-    return np.maximum(found, np.float32(0), out=found)
+    far = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)
+    found: npt.NDArray[np.float32] = sitk.GetArrayFromImage(far).T
+    np.maximum(found, 0, out=found)
+    return found
 
 
 def inner(mask: Mask) -> Mask:
@@ -60,4 +62,5 @@ def inner(mask: Mask) -> Mask:
 def ball(reach: npt.NDArray[np.int_], spacing_mm: npt.NDArray[np.float64], radius_mm: float) -> npt.NDArray[np.int_]:
     """The steps (N, 3), in voxels, to everything within `radius_mm`."""
     steps = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1).reshape(-1, 3)
-    return steps[((steps * spacing_mm) ** 2).sum(axis=1) <= radius_mm**2 + 1e-9]
+    within: npt.NDArray[np.int_] = steps[((steps * spacing_mm) ** 2).sum(axis=1) <= radius_mm**2 + 1e-9]
+    return within

@@ -20,7 +20,15 @@ from konsil.files import write_bytes
 
 LEVEL = 2  # of 0 to 3
 NIFTI2_HEADER = 540  # bytes; the first number of such a file
-DAMAGED = (ImageFileError, HeaderDataError, WrapStructError, EOFError, OSError, ValueError, isal_zlib.error)
+DAMAGED: tuple[type[Exception], ...] = (
+    ImageFileError,
+    HeaderDataError,
+    WrapStructError,
+    EOFError,
+    OSError,
+    ValueError,
+    isal_zlib.error,
+)
 """What opening and reading a broken file raises."""
 
 
@@ -31,7 +39,7 @@ def open_nifti(path: Path) -> Any:
     """
     if path.suffix != ".gz":
         return nib.load(path)
-    content = igzip.decompress(path.read_bytes())
+    content: bytes = igzip.decompress(path.read_bytes())  # type: ignore[no-untyped-call]  # isal types the rest
     kind = nib.Nifti2Image if int.from_bytes(content[:4], "little") == NIFTI2_HEADER else nib.Nifti1Image
     return kind.from_bytes(content)
 

@@ -90,9 +90,7 @@ def discreet() -> Iterator[None]:
         log.setLevel(before)
 
 
-def parse(
-    stream: BinaryIO, keywords: Iterable[str], *, pixels: bool = False, memory: Memory | None = None
-) -> Dataset:
+def parse(stream: BinaryIO, keywords: Iterable[str], *, pixels: bool = False, memory: Memory | None = None) -> Dataset:
     """The attributes `keywords` of the DICOM file in `stream`, every value readable; with `pixels`, the pixels too.
 
     Without `pixels`, `stream` stands at the pixel element afterwards. With `memory`, values that the file before had
@@ -113,9 +111,7 @@ def parse(
     return found
 
 
-def read_dicom(
-    file: Path, keywords: Iterable[str], *, pixels: bool = False, memory: Memory | None = None
-) -> Dataset:
+def read_dicom(file: Path, keywords: Iterable[str], *, pixels: bool = False, memory: Memory | None = None) -> Dataset:
     """`parse` of a file on disk."""
     with file.open("rb") as stream:
         return parse(stream, keywords, pixels=pixels, memory=memory)

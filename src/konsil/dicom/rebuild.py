@@ -77,9 +77,7 @@ def as_kept(element: DataElement, rules: Rules) -> DataElement | None:
 Keep = Callable[[DataElement, Rules], DataElement | None]
 
 
-def rebuild(
-    original: Dataset, role: str, case: Case, pseudonyms: Pseudonyms, kept: Keep = as_kept
-) -> Dataset:
+def rebuild(original: Dataset, role: str, case: Case, pseudonyms: Pseudonyms, kept: Keep = as_kept) -> Dataset:
     """A new data set with the kept attributes of `original`, under the pseudonym of `case`.
 
     Raises `BadInput`, by the role of the series, for a picture that may have text in its pixels; `AttributeError` if

@@ -166,5 +166,6 @@ def lay(volume: Volume, placement: Placement, grid: Volume) -> npt.NDArray[np.fl
     to_index = np.linalg.inv(grid.affine) @ placement.matrix @ volume.affine
     margin = np.abs(to_index[:3, :3]).sum(axis=1)  # an atlas voxel, over which the last values fade
     box = carried(box_of(volume.data > 0), to_index, grid.data.shape, margin)
-    laid[box] = read_on(part(grid, box), volume, np.linalg.inv(placement.matrix))
+    to_atlas = np.linalg.inv(placement.matrix).astype(np.float64)
+    laid[box] = read_on(part(grid, box), volume, to_atlas)
     return laid

@@ -15,10 +15,10 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from konsil.cohort.batch import each_case
+from konsil.cohort.box import box_of, carried, part
 from konsil.cohort.cases import Case
 from konsil.cohort.derivative import fingerprint, is_current, sidecar, stamp
 from konsil.cohort.folder import SUFFIXES, CohortFolder
-from konsil.cohort.box import box_of, carried, part
 from konsil.cohort.grid import read_on, rigid_transform
 from konsil.cohort.growth import grown
 from konsil.cohort.volume import Volume, read_mask, read_volume, write_volume
