@@ -75,7 +75,7 @@ def steps(home: Path, cases: int, workers: int, limits: str) -> dict[str, dict[s
 
 
 def idle_of(step: str, command: list[str], environment: dict[str, str]) -> dict[str, float]:
-    """What a verb costs by itself: its second run, which skips every case; scan, which looks anew, in an empty inbox."""
+    """What a verb costs by itself: its second run, which skips every case; scan looks anew, so an empty inbox."""
     if step != "scan":
         return spent(command, environment)
     with tempfile.TemporaryDirectory() as empty:

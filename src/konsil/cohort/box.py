@@ -18,7 +18,7 @@ Matrix = npt.NDArray[np.float64]
 
 def box_of(mask: npt.NDArray[np.bool_]) -> Box:
     """The smallest box of voxels that holds a mask which is not empty."""
-    flat: npt.NDArray[np.bool_] = mask.any(axis=2)
+    flat = np.asarray(mask.any(axis=2))
     x, y = np.flatnonzero(flat.any(axis=1)), np.flatnonzero(flat.any(axis=0))
     first, second = slice(int(x[0]), int(x[-1]) + 1), slice(int(y[0]), int(y[-1]) + 1)
     z = np.flatnonzero(mask[first, second].any(axis=(0, 1)))

@@ -59,7 +59,7 @@ def measure_case(cohort: CohortFolder, case: Case, wanted_mm: float) -> Found:
 
 
 def in_rows(volume: Volume) -> Volume:
-    """The same image with its last axis contiguous in memory; NIfTI has the first, and numpy selects twice as fast so."""
+    """The same image with its last axis contiguous in memory; NIfTI has the first, and numpy is slow to select so."""
     return Volume(np.ascontiguousarray(volume.data), volume.affine)
 
 
