@@ -37,6 +37,7 @@ LARGEST_INFLATION = 64
 """Deflated images are two to ten times as large inflated; deflate itself reaches a thousand."""
 LARGEST_INFLATED_BYTES = 1 << 30
 CHUNK_BYTES = 1 << 20
+CHARACTERS = 0x00080005  # SpecificCharacterSet
 PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 BROKEN = (
     *(OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, NotImplementedError),
@@ -119,7 +120,7 @@ def read_dicom(file: Path, keywords: Iterable[str], *, pixels: bool = False, mem
 
 def settle(dataset: Dataset, memory: Memory) -> None:
     """Read every value now, sequences to their end, and take out those that cannot be read."""
-    characters = str(dataset.get("SpecificCharacterSet", ""))
+    characters = dataset.get_item(CHARACTERS).value if CHARACTERS in dataset else None
     for tag in list(dataset.keys()):
         raw = dataset.get_item(tag)
         known = memory.recall(raw, characters) if isinstance(raw, RawDataElement) else None
