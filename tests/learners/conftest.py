@@ -43,10 +43,16 @@ def ball(rng: np.random.Generator, edge: int) -> tuple[dict[str, Any], Any]:
 
 @pytest.fixture
 def make_cohort(tmp_path: Path) -> Callable[..., tuple[Path, FrozenCohort]]:
-    """`make_cohort(site, splits=…, scale=…)` → the site's home and its frozen cohort."""
+    """`make_cohort(site, splits=…, scale=…, subjects=…)` → the site's home and its frozen cohort."""
 
     def make(
-        site: str, *, splits: tuple[str, ...] = SPLITS, scale: float = 1.0, edge: int = 20, seed: int = 0
+        site: str,
+        *,
+        splits: tuple[str, ...] = SPLITS,
+        scale: float = 1.0,
+        edge: int = 20,
+        seed: int = 0,
+        subjects: str = "",
     ) -> tuple[Path, FrozenCohort]:
         rng = np.random.default_rng(seed)
         home, source, pairs = tmp_path / site, tmp_path / "source" / site, []
@@ -59,7 +65,7 @@ def make_cohort(tmp_path: Path) -> Callable[..., tuple[Path, FrozenCohort]]:
                 factor = 1 if name == "mask" else scale
                 nib.save(nib.Nifti1Image(voxels * factor if factor != 1 else voxels, np.eye(4)), files[name])
             label = files.pop("mask")
-            pairs.append(Pair(f"{site}{number}", files, label, split=split))
+            pairs.append(Pair(f"{subjects or site}{number}", files, label, split=split))
         root = SiteFolder(home).cohort("balls").path
         cohort = adopt(pairs, name="balls", channels=DATA["channels"], labels=DATA["labels"], root=root, seed=0)
         return home, cohort

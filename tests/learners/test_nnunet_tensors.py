@@ -44,6 +44,25 @@ def test_an_average_reaches_every_name_of_every_parameter():
     )
 
 
+def test_the_loaded_network_computes_what_the_average_network_does():
+    """Averaging by name, as peers do, leaves one site's weights behind some aliases: then outputs differ."""
+    a, b, target, average = unet(1), unet(2), unet(1), unet(4)
+    tensors.write(target, {name: (array + tensors.read(b)[name]) / 2 for name, array in tensors.read(a).items()})
+    with torch.no_grad():
+        for mean, one, other in zip(average.parameters(), a.parameters(), b.parameters(), strict=True):
+            mean.copy_((one + other) / 2)
+        voxels = torch.randn(1, 2, 8, 8, 8)
+        assert torch.allclose(target(voxels), average(voxels), atol=1e-6)
+        assert not torch.allclose(target(voxels), a(voxels), atol=1e-3)
+    changed = {
+        name
+        for name, parameter in target.named_parameters()
+        if not torch.equal(parameter, dict(a.named_parameters())[name])
+    }
+    drawn = {name for name, parameter in a.named_parameters() if parameter.std() > 0 and "norm" not in name}
+    assert drawn <= changed
+
+
 def test_what_is_read_and_written_is_the_same_bits():
     a, b = unet(1), unet(2)
     tensors.write(b, tensors.read(a))

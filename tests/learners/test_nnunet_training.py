@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from konsil.errors import BadSetting, Missing, Refused
-from konsil.learners.nnunet import environment, preparation, session, tensors
+from konsil.learners.nnunet import preparation, session
 from konsil.learners.nnunet.dataset import dataset_name
 
 
@@ -42,20 +42,6 @@ def test_a_round_says_what_was_done(site, make_learner):
     assert set(update.metrics) >= {"train_loss", "validation_loss", "learning_rate", "seconds"}
     assert all(math.isfinite(value) for value in update.metrics.values())
     assert not same(update.tensors, weights)
-
-
-def test_a_federation_of_one_site_is_nnunets_own_training(site, make_learner):
-    """Two rounds equal `run_training` of the same trainer for two epochs, bit by bit."""
-    home, cohort, recipe, weights = site
-    learner, current = make_learner(home), weights
-    for number in (1, 2):
-        current = learner.train(cohort, recipe, current, number).tensors
-    with environment.at(home, augmentation_workers=0):
-        trainer = session.start(home, recipe)
-        tensors.write(trainer.network, weights)
-        trainer.on_train_start = lambda: None  # already started: only the weights were replaced
-        trainer.run_training()
-        assert same(tensors.read(trainer.network), current)
 
 
 def test_the_learning_rate_follows_the_federation(site, make_learner):

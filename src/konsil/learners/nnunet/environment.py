@@ -13,7 +13,7 @@ import io
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 log = logging.getLogger(__name__)
@@ -22,23 +22,23 @@ TRAINERS = Path(__file__).parent / "trainers"
 DEFAULT_AUGMENTATION_WORKERS = 12  # nnunetv2.utilities.default_n_proc_DA for an unknown host
 
 
-def variables(home: Path, augmentation_workers: int) -> dict[str, str]:
+def variables(home: Path) -> dict[str, str]:
     """What nnU-Net finds in the environment while it works for the site at `home`."""
     return {
         "nnUNet_raw": str(home / "nnUNet_raw"),
         "nnUNet_preprocessed": str(home / "nnUNet_preprocessed"),
         "nnUNet_results": str(home / "nnUNet_results"),
         "nnUNet_extTrainer": str(TRAINERS),
-        "nnUNet_n_proc_DA": str(augmentation_workers),
-        "nnUNet_compile": "False",  # compiling takes a minute and a C compiler at every start of a stint
+        "nnUNet_n_proc_DA": "1",  # the planner needs at least one worker
+        "nnUNet_compile": "False",  # only training compiles: device.py
         "nnUNet_wandb_enabled": "0",  # nothing but the federation's messages leaves the site
     }
 
 
 @contextlib.contextmanager
-def at(home: Path, *, augmentation_workers: int = 1) -> Iterator[None]:
-    """Let nnU-Net live in `home`. The planner needs at least one worker, training in one process needs none."""
-    ours = variables(home.resolve(), augmentation_workers)
+def at(home: Path, also: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Let nnU-Net live in `home`, with further variables or other values in `also`."""
+    ours = {**variables(home.resolve()), **(also or {})}
     with ALONE:
         before = {name: os.environ.get(name) for name in ours}
         os.environ.update(ours)

@@ -35,10 +35,10 @@ class Keepsake:
 
 
 def take(trainer: Any, number: int, *, weights: Tensors | None = None) -> Keepsake:
-    """Copy the trainer's momentum after round `number`."""
+    """Copy the trainer's momentum and the state of its gradient scaler after round `number`."""
     state = trainer.optimizer.state
     momentum = {
-        name: state[parameter]["momentum_buffer"].detach().cpu().clone()
+        name: state[parameter]["momentum_buffer"].detach().to("cpu", copy=True)
         for name, parameter in tensors.plain(trainer.network).named_parameters()
         if state.get(parameter, {}).get("momentum_buffer") is not None
     }
@@ -47,13 +47,15 @@ def take(trainer: Any, number: int, *, weights: Tensors | None = None) -> Keepsa
 
 
 def put(trainer: Any, kept: Keepsake | None) -> None:
-    """Give the trainer this momentum, or none at all."""
+    """Give the trainer this momentum and gradient scaler, or none and a new one."""
     trainer.optimizer.state.clear()
+    if trainer.grad_scaler is not None:
+        trainer.grad_scaler = torch.GradScaler(trainer.device.type)  # as nnU-Net makes it
     if kept is None:
         return
     for name, parameter in tensors.plain(trainer.network).named_parameters():
         if name in kept.momentum:
-            buffer = kept.momentum[name].to(parameter.device).clone()
+            buffer = kept.momentum[name].to(parameter.device, copy=True)
             trainer.optimizer.state[parameter]["momentum_buffer"] = buffer
     if trainer.grad_scaler is not None and kept.scaler:
         trainer.grad_scaler.load_state_dict(kept.scaler)

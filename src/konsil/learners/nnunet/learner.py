@@ -70,13 +70,13 @@ class NnUNet:
     def train(self, cohort: FrozenCohort, recipe: Json, tensors: Tensors, round: int) -> Update:  # noqa: A002
         """One round from the global weights; the trainer stays warm for the next."""
         self._accept(recipe)
-        with environment.at(self.home, augmentation_workers=self._workers()):
+        with environment.at(self.home, self._training()):
             return self._warm().round(cohort, recipe, tensors, round)
 
     def baseline(self, cohort: FrozenCohort, recipe: Json, tensors: Tensors) -> Tensors:
         """All rounds alone, from the same first weights."""
         self._accept(recipe)
-        with environment.at(self.home, augmentation_workers=self._workers()):
+        with environment.at(self.home, self._training()):
             return self._warm().alone(cohort, recipe, tensors)
 
     def evaluate(self, cohort: FrozenCohort, recipe: Json, tensors: Tensors, split: Split) -> list[CaseMetrics]:
@@ -117,10 +117,7 @@ class NnUNet:
             self._session = Session(self.home, folder, self.extra_rounds)
         return self._session
 
-    def _workers(self) -> int:
-        from konsil.learners.nnunet.network import device
+    def _training(self) -> dict[str, str]:
+        from konsil.learners.nnunet import device
 
-        if self.settings.augmentation_workers is not None:
-            return self.settings.augmentation_workers
-        on_gpu = device(self.settings.device).type == "cuda"
-        return environment.DEFAULT_AUGMENTATION_WORKERS if on_gpu else 0
+        return device.variables(self.settings, self.home)

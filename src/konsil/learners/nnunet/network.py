@@ -33,10 +33,3 @@ def build(recipe: Json, *, seed: int | None = None) -> nn.Module:
             enable_deep_supervision=False,
         )
     return cast(nn.Module, network)
-
-
-def device(choice: str) -> torch.device:
-    """The device a setting means: "auto" is a GPU where there is one."""
-    if choice == "auto":
-        choice = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(choice)

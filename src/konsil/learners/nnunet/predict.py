@@ -25,7 +25,7 @@ from torch import nn
 from konsil.errors import BadInput
 from konsil.evaluation.metrics import CaseMetrics, measure
 from konsil.files import replacing
-from konsil.learners.nnunet import environment, model_folder, network
+from konsil.learners.nnunet import device, environment, model_folder
 from konsil.learners.nnunet.recipe import configuration_of, plans_for_prediction, settings_of
 from konsil.types import Json
 
@@ -99,16 +99,16 @@ def read_label(file: Path) -> Mask:
 def predictor(recipe: Json, trained: nn.Module) -> Any:
     """nnU-Net's predictor around a network that is already built and loaded."""
     settings = settings_of(recipe)
-    device = network.device(settings.device)
-    if device.type == "cpu":
+    place = device.chosen("cpu" if settings.device == "cpu" else "auto")  # a model is also used where no card is
+    if place.type == "cpu":
         torch.set_num_threads(settings.threads)
     axes = mirrored_axes(recipe)
     plans: Any = PlansManager(plans_for_prediction(recipe))
     with environment.at(Path(tempfile.gettempdir())):
         made = nnUNetPredictor(
             use_mirroring=axes is not None,
-            perform_everything_on_device=device.type == "cuda",
-            device=device,
+            perform_everything_on_device=place.type == "cuda",
+            device=place,
             allow_tqdm=False,
         )
         made.manual_initialization(

@@ -18,6 +18,8 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from konsil.errors import BadMessage
 from konsil.learners.nnunet.dataset import READER, dataset_json, dataset_name, digest
 from konsil.learners.nnunet.settings import Data, NnUNetSettings
@@ -63,6 +65,14 @@ def check(recipe: Json) -> None:
         raise BadMessage("the recipe's plans are not nnU-Net's", got=f"no usable {error}"[:80]) from error
 
 
+def known(settings: Any) -> NnUNetSettings | None:
+    """A recipe's settings, where an older version left out what it did not know yet; None if they are not usable."""
+    try:
+        return NnUNetSettings.model_validate(settings)
+    except ValidationError:
+        return None
+
+
 def named(plans: Json) -> list[tuple[str, Any]]:
     """Every name in the plans that nnU-Net turns into a class or function."""
     found = [(key, plans[key]) for key in ("image_reader_writer", "label_manager")]
@@ -81,7 +91,7 @@ def check_for(recipe: Json, data: Data, settings: NnUNetSettings, *, rounds: int
     """Check the recipe, and that it is the one this charter asks for."""
     check(recipe)
     expected = {
-        "settings": (recipe["plans"].get("konsil", {}).get("settings"), settings.model_dump(mode="json")),
+        "settings": (known(recipe["plans"].get("konsil", {}).get("settings")), settings),
         "rounds": (recipe["plans"].get("konsil", {}).get("rounds"), rounds),
         "seed": (recipe["plans"].get("konsil", {}).get("seed"), seed),
         "data set": (recipe["plans"].get("dataset_name"), dataset_name(run)),

@@ -7,19 +7,24 @@ kept momentum and the cohort, and not on whether the process has just been start
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import logging
 import math
 import time
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 
 from konsil.cohort.frozen import FrozenCohort
-from konsil.errors import BadSetting, Missing, Refused
+from konsil.errors import BadSetting, Missing, Refused, Unavailable
 from konsil.files import read_json
-from konsil.learners.nnunet import environment, keepsake, network, preparation, tensors
+from konsil.learners.nnunet import device, environment, keepsake, preparation, tensors
 from konsil.learners.nnunet.recipe import PLANS, configuration_of, settings_of
 from konsil.learners.protocol import Update
 from konsil.types import Json, Tensors
@@ -54,6 +59,8 @@ class Session:
         self.trainer: Any = None
         self.made_from: Json = {}
         self.last: tuple[str, int] | None = None  # chain and round whose momentum the warm optimizer holds
+        self.loaders: list[Any] = []
+        atexit.register(weakref.finalize(self, finish, self.loaders))  # whichever comes first
 
     def round(
         self, cohort: FrozenCohort, recipe: Json, weights: Tensors, number: int, *, chain: str = FEDERATED
@@ -64,21 +71,22 @@ class Session:
             raise BadSetting("there is no such round", expected=f"1 to {rounds}", got=str(number))
         preparation.require_ready(self.home, cohort, recipe)
         began = time.monotonic()
-        trainer = self.warm(cohort, recipe)
-        tensors.write(trainer.network, weights)
-        self.remember(trainer, recipe, number, chain)
-        trainer.current_epoch = (number - 1) * settings_of(recipe).local_epochs
-        for _ in range(settings_of(recipe).local_epochs):
-            run_epoch(trainer)
+        with self.enough_memory():
+            trainer = self.warm(cohort, recipe)
+            tensors.write(trainer.network, weights)
+            self.remember(trainer, recipe, number, chain)
+            trainer.current_epoch = (number - 1) * settings_of(recipe).local_epochs
+            trainer.steps_done = 0
+            for _ in range(settings_of(recipe).local_epochs):
+                run_epoch(trainer)
         metrics = self.judge(trainer, number)
         trained = tensors.read(trainer.network)
         kept = keepsake.take(trainer, number, weights=trained if chain == ALONE else None)
         keepsake.save(self.folder / chain, kept, recipe["sha256"])
         self.last = (chain, number)
-        steps = settings_of(recipe).local_epochs * trainer.num_iterations_per_epoch
         metrics["seconds"] = time.monotonic() - began
         log.info("round %d of %d (%s): %s", number, rounds, chain, spoken(metrics))
-        return Update(trained, len(cohort.split("train")), steps, metrics)
+        return Update(trained, len(cohort.split("train")), trainer.steps_done, metrics)
 
     def alone(self, cohort: FrozenCohort, recipe: Json, weights: Tensors) -> Tensors:
         """Train all rounds without exchange, going on after the last round that was kept."""
@@ -99,9 +107,29 @@ class Session:
         """The trainer with network and loaders, made at the first call and when recipe or cohort change."""
         made_from = preparation.identity(cohort, recipe)
         if self.trainer is None or self.made_from != made_from:
+            self.close()
             self.trainer, self.last = start(self.home, recipe, self.extra_rounds), None
+            self.loaders += [self.trainer.dataloader_train, self.trainer.dataloader_val]
             self.made_from = made_from
         return self.trainer
+
+    def close(self) -> None:
+        """Let the trainer go, and its worker processes with it."""
+        self.trainer = None
+        finish(self.loaders)
+
+    @contextlib.contextmanager
+    def enough_memory(self) -> Iterator[None]:
+        """Unavailable where the GPU's memory is full. The batch stays what was planned."""
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            self.close()  # what is left of it holds memory
+            raise Unavailable(
+                "the GPU's memory is full, so this round was not trained",
+                expected="room for the planned patch and batch, which Konsil never makes smaller by itself",
+                hint="End other work on the card, or let the centre plan for less with gpu_memory_target_gb",
+            ) from error
 
     def judge(self, trainer: Any, number: int) -> dict[str, float]:
         """The round's figures. Refused if the loss is not a number: such weights must not be sent."""
@@ -124,12 +152,22 @@ def start(home: Path, recipe: Json, extra_rounds: int = 0) -> Any:
     folder = preparation.folder_of(home, recipe)
     plans = {**read_json(folder / f"{PLANS}.json"), "continue_training": False}
     plans["konsil"] = {**plans["konsil"], "rounds": plans["konsil"]["rounds"] + extra_rounds}
-    device = network.device(settings.device)
-    if device.type == "cpu":
-        torch.set_num_threads(settings.threads)
-    trainer = find_trainer()(plans, configuration_of(recipe), 0, read_json(folder / "dataset.json"), device)
+    place = device.chosen(settings.device)
+    device.set_up(place, settings)
+    trainer = find_trainer()(plans, configuration_of(recipe), 0, read_json(folder / "dataset.json"), place)
     trainer.on_train_start()
     return trainer
+
+
+def finish(loaders: list[Any]) -> None:
+    """Stop the processes that augment, as nnU-Net does after its last epoch; a second call does nothing.
+
+    Where they die with their parent instead, the thread that collects their batches ends in a traceback.
+    """
+    while loaders:
+        loader = loaders.pop()
+        if isinstance(loader, NonDetMultiThreadedAugmenter):
+            loader._finish()
 
 
 def run_epoch(trainer: Any) -> None:

@@ -61,6 +61,8 @@ class NnUNetSettings(Part):
     oversample_foreground: float = Field(default=0.33, ge=0, le=1)
     augmentation: Literal["default", "none"] = "default"
     augmentation_workers: int | None = Field(default=None, ge=0, le=64, description="None: 0 on a CPU, 12 with a GPU.")
+    compiled: bool = Field(default=True, description="Let torch compile the network (GPUs only; as nnU-Net).")
+    deterministic: bool = Field(default=False, description="The same weights again on a GPU too; slower (device.py).")
     network: Network | None = None
     mirroring: bool = Field(
         default=True, description="Average over flips when predicting (only if trained with flips)."
@@ -72,6 +74,13 @@ class NnUNetSettings(Part):
     threads: int = Field(
         default=1, ge=1, le=64, description="Torch threads on a CPU; another number changes the last bits."
     )
+
+    @model_validator(mode="after")
+    def nothing_races(self) -> NnUNetSettings:
+        """Worker processes hand in batches in the order in which they happen to be ready."""
+        if self.deterministic and self.augmentation_workers:
+            raise ValueError("deterministic training has no augmentation_workers (0, or leave it out)")
+        return self
 
     @model_validator(mode="after")
     def tile_can_be_halved(self) -> NnUNetSettings:

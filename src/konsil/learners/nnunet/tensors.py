@@ -42,7 +42,7 @@ def read(network: nn.Module) -> dict[str, Any]:
     """Copy the network's tensors out, as contiguous float32 arrays. Refused if a number is not finite."""
     arrays = {}
     for name, tensor in unique(network).items():
-        array = tensor.detach().to("cpu", torch.float32).contiguous().numpy().copy()
+        array = tensor.detach().to("cpu", torch.float32, copy=True).contiguous().numpy()
         if not np.isfinite(array).all():
             raise Refused(f"training made numbers in {name} that are not finite", hint="Lower the learning rate")
         arrays[name] = array
@@ -64,7 +64,7 @@ def write(network: nn.Module, tensors: Tensors) -> None:
                 )
             if not np.isfinite(array).all():
                 raise BadMessage(f"the tensor {name} holds numbers that are not finite")
-            target.copy_(torch.from_numpy(np.require(array, requirements=["C", "W"]).copy()))
+            target.copy_(torch.from_numpy(np.require(array, requirements=["C", "W"])))
 
 
 def check_names(expected: set[str], got: set[str]) -> None:

@@ -16,6 +16,14 @@ from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 
+def seed_epoch(seed: int, epoch: int) -> None:
+    """Draw the random numbers of one epoch from a site's seed and the epoch's number, in all three libraries."""
+    drawn = np.random.SeedSequence([seed, epoch]).generate_state(3)
+    random.seed(int(drawn[0]))
+    np.random.seed(int(drawn[1]))
+    torch.manual_seed(int(drawn[2]))
+
+
 class Record:
     """The figures of each epoch, in place of nnU-Net's logger, which wants every epoch since 0 in the same process."""
 
@@ -71,6 +79,11 @@ class KonsilTrainer(nnUNetTrainer):  # type: ignore[misc]
         self.num_epochs = self.konsil["rounds"] * settings["local_epochs"]
         self.disable_checkpointing = True
         self.logger = Record()
+        self.steps_done = 0
+
+    def count_step(self, *_: Any) -> None:
+        """Count a step of the optimizer; a gradient scaler skips those whose gradients overflowed."""
+        self.steps_done += 1
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, Any]:
         """SGD with Nesterov momentum, and a learning rate that falls over the whole federation."""
@@ -81,14 +94,12 @@ class KonsilTrainer(nnUNetTrainer):  # type: ignore[misc]
             momentum=self.konsil["settings"]["momentum"],
             nesterov=self.konsil["settings"]["momentum"] > 0,
         )
+        optimizer.register_step_post_hook(self.count_step)
         return optimizer, PolyLRScheduler(optimizer, self.initial_lr, self.num_epochs)
 
     def on_epoch_start(self) -> None:
-        """Draw this epoch's random numbers from the site's seed and the epoch's number."""
-        seed = np.random.SeedSequence([self.konsil["seed"], self.current_epoch]).generate_state(3)
-        random.seed(int(seed[0]))
-        np.random.seed(int(seed[1]))
-        torch.manual_seed(int(seed[2]))
+        """Draw this epoch's random numbers, whatever was drawn before."""
+        seed_epoch(self.konsil["seed"], self.current_epoch)
         super().on_epoch_start()
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
