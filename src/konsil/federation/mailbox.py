@@ -126,7 +126,7 @@ class Mailbox:
     def read_tensors(self, letter: Letter) -> Tensors:
         """Open a message with tensors, all at once; `BadMessage` if its payload is not what the manifest says."""
         gathering = Gathering(tensor_table(letter))
-        self._push(letter, gathering.sink)
+        self._push(letter, gathering.sink())
         return gathering.tensors()
 
     def stream_tensors(self, letter: Letter) -> Iterator[Chunk]:

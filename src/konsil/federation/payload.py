@@ -159,12 +159,15 @@ class TensorSink:
 
 
 class Gathering:
-    """Whole tensors, filled in place by `sink`; a tensor's memory is taken when its first chunk begins."""
+    """Whole tensors, filled in place through `sink`; a tensor's memory is taken when its first chunk begins."""
 
     def __init__(self, table: TensorTable) -> None:
         self._table = table
         self._flat: dict[str, Array] = {}
-        self.sink = TensorSink(table, lambda chunk: None, self._part)
+
+    def sink(self) -> TensorSink:
+        """Where the payload's content goes; not kept here, so that nothing holds the arrays longer than their user."""
+        return TensorSink(self._table, lambda chunk: None, self._part)
 
     @staticmethod
     def _room(size: int, dtype: np.dtype[Any]) -> Array:

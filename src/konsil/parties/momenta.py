@@ -72,10 +72,11 @@ class Momenta:
             log.warning("what the strategy remembered on this disk is damaged")
             return None
         gathering = Gathering(table_for(self.specs))
+        sink = gathering.sink()
         with path.open("rb") as file:
             for block in blocks(file):
-                gathering.sink.write(block)
-        gathering.sink.close()
+                sink.write(block)
+        sink.close()
         return gathering.tensors()
 
 
