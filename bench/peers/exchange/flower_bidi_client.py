@@ -22,5 +22,6 @@ class Adder(fl.client.NumPyClient):
 
 
 if __name__ == "__main__":
-    fl.client.start_client(
-        server_address=sys.argv[2], client=Adder().to_client(), insecure=True, grpc_max_message_length=2**31 - 1)  # fmt: skip
+    most = 2**31 - 1
+    client = Adder().to_client()
+    fl.client.start_client(server_address=sys.argv[2], client=client, insecure=True, grpc_max_message_length=most)

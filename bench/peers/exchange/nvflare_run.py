@@ -17,10 +17,12 @@ from typing import Any
 import nvflare
 from nvflare.client.config import ExchangeFormat
 from nvflare.fuel.utils.constants import FrameworkType
+from nvflare.recipe import poc_env
 from nvflare.recipe.fedavg import FedAvgRecipe
 from nvflare.recipe.poc_env import PocEnv
 from session import HERE, Session, report, session
 
+START_S = 20  # FLARE's own 3 s are too short on a machine at work
 CLIENT = "- {name: site-%d, type: client, org: nvidia}"
 PROJECT = """api_version: 3
 name: example_project
@@ -55,6 +57,7 @@ def exchange(run: Session) -> None:
         name="exchange", min_clients=run.sites, num_rounds=run.rounds, train_script="nvflare_client.py",
         framework=FrameworkType.NUMPY, server_expected_format=ExchangeFormat.NUMPY,
         model_persistor=DictPersistor(run.sites, run.rounds))  # fmt: skip
+    poc_env.SERVICE_START_TIMEOUT = START_S
     environment = PocEnv(project_conf_path=str(run.work / "project.yml"))
     try:
         recipe.execute(environment)
@@ -87,7 +90,7 @@ def wait_for_end(run: Session) -> list[float]:
 
 
 def stamps_of(text: str) -> list[float]:
-    """When each round began and when the last ended, from one log; a message over several lines has its record's time."""
+    """When each round began and when the last ended, from one log; a message of several lines has its record's."""
     began: dict[int, float] = {}
     ended: list[float] = []
     now = 0.0

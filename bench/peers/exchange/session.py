@@ -22,6 +22,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def session(description: str | None, role_of: Callable[[str], str]) -> Iterator[
 def report(run: Session, system: str, stamps: list[float], found: Mapping[str, Any]) -> None:
     """Write the figures. `stamps`: when each round began, and when the last one ended; the first round is dropped."""
     run.monitor.stop()
-    took = [after - before for before, after in zip(stamps, stamps[1:], strict=False)][1:]
+    took = [after - before for before, after in pairwise(stamps)][1:]
     window = run.monitor.between(stamps[1], stamps[-1])
     cpu = {role: round(seconds / len(took), 2) for role, seconds in window["cpu_s"].items()}
     row: Row = {

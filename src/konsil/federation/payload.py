@@ -142,7 +142,7 @@ class TensorSink:
         self._piece, self._filled = next(self._plan, None), 0
         if self._piece is not None:
             self._array = self._room_for(self._piece)
-            self._bytes = memoryview(self._array.view(np.uint8))
+            self._bytes = self._array.view(np.uint8).data
 
     def _room_for(self, piece: Piece) -> Array:
         count = piece.size // np.dtype(piece.dtype).itemsize

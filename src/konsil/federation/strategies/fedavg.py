@@ -25,6 +25,7 @@ from konsil.federation.strategies.contribution import (
 )
 from konsil.types import Tensors
 
+
 class FedAvg(Strategy):
     """Weighted mean of the updates."""
 
@@ -52,6 +53,6 @@ class FedAvg(Strategy):
 
 
 def _mean(summed: npt.NDArray[np.float64], total: int, dtype: str) -> npt.NDArray[Any]:
-    """Σ / n in the model's dtype, rounded once; the sum's memory is free afterwards, so sum and mean never lie whole."""
+    """Σ / n in the model's dtype, rounded once; the sum's memory is free afterwards, so both never lie whole."""
     made = summed if np.dtype(dtype) == summed.dtype else np.empty(summed.shape, dtype)
     return np.divide(summed, total, out=made, casting="same_kind")
