@@ -143,7 +143,9 @@ def main() -> None:
     alone = [run("konsil_aggregate", python, "--sites", n, "--scale", chosen.scale) for n in chosen.aggregate]
     disk = [run("konsil_aggregate", python, "--disk", "--sites", n, "--scale", chosen.scale) for n in chosen.disk]
     many = [run("konsil_aggregate", python, "--disk", "--sites", n, "--scale", 0.008) for n in chosen.many]
+    stages = run("konsil_stages", python, "--scale", chosen.scale)
     figures = {**headline(rows, chosen.scale), "exchange": rows, "aggregate_s3": alone, "aggregate_disk": disk + many}
+    figures["stages"] = stages
     print(COLUMNS)
     print("\n".join(line(system, row) for found in rows.values() for system, row in found.items()))
     print(json.dumps({key: value for key, value in figures.items() if key != "exchange"}, indent=2))

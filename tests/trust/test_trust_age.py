@@ -52,8 +52,8 @@ def test_the_library_and_we_read_each_other(size):
         assert ours(theirs(content, A, B), identity) == content
 
 
-def test_a_thousand_recipients_fit():
-    many = [Identity.generate() for _ in range(1000)]
+def test_two_hundred_recipients_fit():
+    many = [Identity.generate() for _ in range(200)]
     assert ours(made(b"hello", *many), many[-1]) == b"hello"
 
 

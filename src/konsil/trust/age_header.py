@@ -59,7 +59,7 @@ def written(recipients: Sequence[bytes]) -> tuple[bytes, bytes]:
 def opened(source: Buffered, private: Sequence[bytes]) -> bytes:
     """Read a header to its end and give its file key; `BadMessage` if it is for none of these keys, or not intact."""
     keys, file_key = [X25519PrivateKey.from_private_bytes(key) for key in private], None
-    head = source.take(len(VERSION) + 1)
+    head = bytearray(source.take(len(VERSION) + 1))
     if head != VERSION + b"\n":
         raise BadMessage("a payload cannot be opened: it is not an age file", expected=VERSION.decode())
     while (line := source.line(LINE_LIMIT)).startswith(b"-> "):
@@ -73,7 +73,7 @@ def opened(source: Buffered, private: Sequence[bytes]) -> bytes:
         raise malformed()
     if file_key is None:
         raise BadMessage("a payload cannot be opened: it was not sealed for this party's key")
-    _verify(head + b"---", _decoded(line[4:-1]), file_key)
+    _verify(bytes(head) + b"---", _decoded(line[4:-1]), file_key)
     return file_key
 
 
