@@ -105,8 +105,7 @@ class TensorSink:
     def __init__(self, table: TensorTable, emit: Callable[[Chunk], None], room: Room | None = None) -> None:
         self._header, self._emit, self._room = header(table), emit, room
         self._plan = self._pieces(table)
-        self._piece: Piece | None = None
-        self._next()
+        self._piece, self._filled = next(self._plan, None), 0
 
     def write(self, content: bytes | memoryview, /) -> int:
         """Take the next bytes."""
@@ -114,6 +113,9 @@ class TensorSink:
         while len(view):
             if self._piece is None:
                 raise BadMessage("a payload goes on after its last tensor", expected="the tensors of its manifest")
+            if not self._filled:  # no memory before something comes to fill it
+                self._array = self._room_for(self._piece)
+                self._bytes = self._array.view(np.uint8).data
             taken = view[: self._piece.size - self._filled]
             self._bytes[self._filled : self._filled + len(taken)] = taken
             self._filled += len(taken)
@@ -132,14 +134,7 @@ class TensorSink:
             self._emit((piece.name, piece.offset, self._array))
         elif self._bytes != self._header:
             raise BadMessage("a payload does not hold the tensors that its manifest names, or in another form")
-        self._next()
-
-    def _next(self) -> None:
-        """Make room for the next piece."""
         self._piece, self._filled = next(self._plan, None), 0
-        if self._piece is not None:
-            self._array = self._room_for(self._piece)
-            self._bytes = self._array.view(np.uint8).data
 
     def _room_for(self, piece: Piece) -> Array:
         count = piece.size // np.dtype(piece.dtype).itemsize
@@ -156,7 +151,7 @@ class TensorSink:
 
 
 class Gathering:
-    """Whole tensors, filled in place through `sink`; a tensor's memory is taken when its first chunk begins."""
+    """Whole tensors, filled in place through `sink`; a tensor's memory is taken when its first bytes have come."""
 
     def __init__(self, table: TensorTable) -> None:
         self._table = table
