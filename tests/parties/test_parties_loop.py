@@ -55,7 +55,10 @@ def test_without_patience_a_stint_ends_at_once(make_world: Callable[..., Any]) -
 def test_pauses_grow_to_the_longest_and_keep_within_the_patience(make_world: Callable[..., Any]) -> None:
     fake = Fake()
     go_on(make_world().party("centre"), patience_s=10, poll_s=1, clock=fake.clock())
-    assert fake.pauses[:6] == [0.05, 0.1, 0.2, 0.4, 0.8, 1]
+    assert fake.pauses[:9] == pytest.approx([0.05] * 9)  # an eighth of 0.4 s
+    waits = [sum(fake.pauses[:place]) for place in range(len(fake.pauses) - 1)]
+    assert fake.pauses[9:-1] == pytest.approx([min(1, waited / 8) for waited in waits[9:]])
+    assert max(fake.pauses) == 1
     assert fake.time == pytest.approx(10)
 
 

@@ -12,7 +12,7 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from io import BytesIO
@@ -34,8 +34,9 @@ from konsil.provenance import versions
 from konsil.storage.folder import FolderStore
 from konsil.storage.s3 import S3Store
 from konsil.storage.store import Store
+from konsil.trust.buffered import Source
 from konsil.trust.canonical import canonical, parsed
-from konsil.trust.envelope import Sink, Source, seal, unseal
+from konsil.trust.envelope import Sink, seal, unseal
 from konsil.trust.identity import Identity
 from konsil.trust.membership import Connection, ca_of, connection_of, membership
 from konsil.trust.roster import CENTRE, Roster, bucket_of
@@ -126,7 +127,7 @@ class Mailbox:
     def read_tensors(self, letter: Letter) -> Tensors:
         """Open a message with tensors, all at once; `BadMessage` if its payload is not what the manifest says."""
         gathering = Gathering(tensor_table(letter))
-        self._push(letter, gathering.take)
+        self._push(letter, gathering.sink())
         return gathering.tensors()
 
     def stream_tensors(self, letter: Letter) -> Iterator[Chunk]:
@@ -135,10 +136,9 @@ class Mailbox:
         Each chunk was authenticated by age when it comes, but that the whole payload is the signed one is known only at
         the end: on `BadMessage` or `Unavailable` throw away what was computed and start again without this letter.
         """
-        return drawn(lambda emit: self._push(letter, emit))
+        return drawn(lambda emit: self._push(letter, TensorSink(tensor_table(letter), emit)))
 
-    def _push(self, letter: Letter, emit: Callable[[Chunk], None]) -> None:
-        sink = TensorSink(tensor_table(letter), emit)
+    def _push(self, letter: Letter, sink: TensorSink) -> None:
         self._unseal(letter, sink)
         sink.close()
 

@@ -1,4 +1,4 @@
-"""From push to pull: `pyrage` pushes decrypted bytes into a sink, an aggregator wants to draw chunk after chunk.
+"""From push to pull: unsealing pushes decrypted bytes into a sink, an aggregator wants to draw chunk after chunk.
 
 The pushing side runs in a thread and stops when four chunks wait, so memory stays constant. An error of the pushing
 side is raised at the drawing side; a drawing side that goes away ends the thread.

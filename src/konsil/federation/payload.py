@@ -25,6 +25,7 @@ from konsil.types import Tensors
 
 Array: TypeAlias = "npt.NDArray[np.generic]"
 Chunk: TypeAlias = "tuple[str, int, Array]"
+Room: TypeAlias = "Callable[[str, int, int], Array]"
 CHUNK_BYTES = 1 << 20
 JSON_LIMIT = 1 << 26  # 64 MiB: a fingerprint with sketches of many cases stays far below
 
@@ -90,37 +91,38 @@ class Piece(NamedTuple):
     name: str | None
     offset: int
     size: int
+    dtype: str = "|u1"
 
 
 class TensorSink:
     """Takes a safetensors file in pieces of any size and hands on its numbers in chunks of about 1 MiB.
 
     `emit(chunk)` gets (name, offset in elements, one-dimensional array); chunks never cross tensors. `BadMessage` if
-    the header is not the one of `table` or the length differs. Memory: one chunk.
+    the header is not the one of `table` or the length differs. Memory: one chunk; with `room`, none: that function of
+    (name, offset, number of elements) gives the array into which a chunk is written.
     """
 
-    def __init__(self, table: TensorTable, emit: Callable[[Chunk], None]) -> None:
-        self._header, self._emit = header(table), emit
-        self._dtypes = dict(zip(table.names, table.dtypes, strict=True))
+    def __init__(self, table: TensorTable, emit: Callable[[Chunk], None], room: Room | None = None) -> None:
+        self._header, self._emit, self._room = header(table), emit, room
         self._plan = self._pieces(table)
-        self._piece: Piece | None = next(self._plan)
-        self._gathered = bytearray()
+        self._piece, self._filled = next(self._plan, None), 0
 
-    def write(self, content: bytes, /) -> int:
+    def write(self, content: bytes | memoryview, /) -> int:
         """Take the next bytes."""
         view = memoryview(content)
         while len(view):
             if self._piece is None:
                 raise BadMessage("a payload goes on after its last tensor", expected="the tensors of its manifest")
-            taken = view[: self._piece.size - len(self._gathered)]
-            self._gathered += taken
+            if not self._filled:  # no memory before something comes to fill it
+                self._array = self._room_for(self._piece)
+                self._bytes = self._array.view(np.uint8).data
+            taken = view[: self._piece.size - self._filled]
+            self._bytes[self._filled : self._filled + len(taken)] = taken
+            self._filled += len(taken)
             view = view[len(taken) :]
-            if len(self._gathered) == self._piece.size:
+            if self._filled == self._piece.size:
                 self._complete(self._piece)
         return len(content)
-
-    def flush(self) -> None:
-        """Nothing waits."""
 
     def close(self) -> None:
         """Everything must have come; `BadMessage` otherwise."""
@@ -128,36 +130,36 @@ class TensorSink:
             raise BadMessage("a payload ends before its last tensor", expected="the tensors of its manifest")
 
     def _complete(self, piece: Piece) -> None:
-        if piece.name is None:
-            if self._gathered != self._header:
-                raise BadMessage("a payload does not hold the tensors that its manifest names, or in another form")
-        else:
-            array = np.frombuffer(self._gathered, dtype=DTYPES[self._dtypes[piece.name]])
-            self._emit((piece.name, piece.offset, array))
-        self._piece, self._gathered = next(self._plan, None), bytearray()
+        if piece.name is not None:
+            self._emit((piece.name, piece.offset, self._array))
+        elif self._bytes != self._header:
+            raise BadMessage("a payload does not hold the tensors that its manifest names, or in another form")
+        self._piece, self._filled = next(self._plan, None), 0
+
+    def _room_for(self, piece: Piece) -> Array:
+        count = piece.size // np.dtype(piece.dtype).itemsize
+        if piece.name is None or self._room is None:
+            return np.empty(count, piece.dtype)
+        return self._room(piece.name, piece.offset, count)
 
     def _pieces(self, table: TensorTable) -> Iterator[Piece]:
         yield Piece(None, 0, len(self._header))
-        for name, _, dtype, size in table.rows():
-            width = np.dtype(DTYPES[dtype]).itemsize
+        for name, _, code, size in table.rows():
+            width = np.dtype(DTYPES[code]).itemsize
             for begin in range(0, size, CHUNK_BYTES):
-                yield Piece(name, begin // width, min(CHUNK_BYTES, size - begin))
+                yield Piece(name, begin // width, min(CHUNK_BYTES, size - begin), DTYPES[code])
 
 
 class Gathering:
-    """Puts chunks together to whole tensors; a tensor's memory is taken when its first chunk has come."""
+    """Whole tensors, filled in place through `sink`; a tensor's memory is taken when its first bytes have come."""
 
     def __init__(self, table: TensorTable) -> None:
         self._table = table
         self._flat: dict[str, Array] = {}
 
-    def take(self, chunk: Chunk) -> None:
-        """Put one chunk in its place."""
-        name, offset, values = chunk
-        if name not in self._flat:
-            shape = self._table.shapes[self._table.names.index(name)]
-            self._flat[name] = self._room(math.prod(shape), values.dtype)
-        self._flat[name][offset : offset + values.size] = values
+    def sink(self) -> TensorSink:
+        """Where the payload's content goes; not kept here, so that nothing holds the arrays longer than their user."""
+        return TensorSink(self._table, lambda chunk: None, self._part)
 
     @staticmethod
     def _room(size: int, dtype: np.dtype[Any]) -> Array:
@@ -167,16 +169,23 @@ class Gathering:
             raise BadMessage("a payload names a tensor that does not fit into this computer's memory") from error
 
     def tensors(self) -> Tensors:
-        """All tensors in the order of the table."""
+        """All tensors in the order of the table, once the sink is closed."""
         empty = {name: np.empty(shape, DTYPES[dtype]) for name, shape, dtype, size in self._table.rows() if size == 0}
         flat = {**self._flat, **empty}
         return {name: flat[name].reshape(shape) for name, shape, _, _ in self._table.rows()}
+
+    def _part(self, name: str, offset: int, count: int) -> Array:
+        if name not in self._flat:
+            place = self._table.names.index(name)
+            size, dtype = math.prod(self._table.shapes[place]), np.dtype(DTYPES[self._table.dtypes[place]])
+            self._flat[name] = self._room(size, dtype)
+        return self._flat[name][offset : offset + count]
 
 
 class JsonSink(BytesIO):
     """Gathers a JSON payload, up to 64 MiB."""
 
-    def write(self, content: bytes, /) -> int:  # type: ignore[override]
+    def write(self, content: bytes | memoryview, /) -> int:  # type: ignore[override]
         """Take the next bytes."""
         if self.tell() + len(content) > JSON_LIMIT:
             raise BadMessage("a payload is too long", expected=f"at most {JSON_LIMIT} bytes of JSON")

@@ -23,6 +23,7 @@ from konsil.types import Json
 
 State = Literal["done", "waiting", "aborted", "finished"]
 FIRST_PAUSE_S = 0.05
+LOOKS_PER_WAIT = 8  # a wait becomes an eighth longer at most than it had to be
 log = logging.getLogger(__name__)
 
 
@@ -59,24 +60,24 @@ def go_on(
 ) -> Ending:
     """Work until `until` is behind us, or nothing arrived for `patience_s` seconds, or the run has ended.
 
-    Between two looks into the store lie 0.05 s at first and `poll_s` later. `show` hears of every step. A store that
-    does not answer is waited for like a message.
+    Between two looks into the store lie 0.05 s at first, then an eighth of the wait so far, at most `poll_s`. `show`
+    hears of every step. A store that does not answer is waited for like a message.
     """
     clock = clock or Clock()
-    idle_since, pause = clock.monotonic(), FIRST_PAUSE_S
+    idle_since = clock.monotonic()
     while True:
         step = _attempt(party, until, show)
         ending = _ending(step, until)
         if ending is not None:
             return ending
         if not isinstance(step, Wait):
-            idle_since, pause = clock.monotonic(), FIRST_PAUSE_S
+            idle_since = clock.monotonic()
             continue
-        left = patience_s - (clock.monotonic() - idle_since)
+        waited = clock.monotonic() - idle_since
+        left = patience_s - waited
         if left <= 0:
             return Ending("waiting", f"Waiting {step.why}.", step.round, step.phase)
-        clock.sleep(min(pause, left, poll_s))
-        pause = min(2 * pause, poll_s)
+        clock.sleep(min(max(FIRST_PAUSE_S, waited / LOOKS_PER_WAIT), left, poll_s))
 
 
 def _attempt(party: Party, until: Phase | None, show: Callable[[Step], None]) -> Step:

@@ -21,7 +21,7 @@ from typing import BinaryIO
 import numpy as np
 
 from konsil.federation.manifest import DTYPES, TensorTable
-from konsil.federation.payload import Gathering, TensorSink, TensorSource
+from konsil.federation.payload import Gathering, TensorSource
 from konsil.federation.strategies.contribution import Specs
 from konsil.files import PART, replacing, sha256_of
 from konsil.types import Tensors
@@ -71,9 +71,8 @@ class Momenta:
         if sha256_of(path) != path.stem.removeprefix(f"{digest}-"):
             log.warning("what the strategy remembered on this disk is damaged")
             return None
-        table = table_for(self.specs)
-        gathering = Gathering(table)
-        sink = TensorSink(table, gathering.take)
+        gathering = Gathering(table_for(self.specs))
+        sink = gathering.sink()
         with path.open("rb") as file:
             for block in blocks(file):
                 sink.write(block)

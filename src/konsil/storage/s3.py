@@ -29,6 +29,7 @@ from konsil.storage.store import Entries, Entry, Names, Readable, Rewindable, ch
 
 Result = TypeVar("Result")
 TIMEOUT = urllib3.Timeout(connect=10, read=60)  # seconds; per block of a body, not for the whole
+BLOCK = 1 << 20  # bytes of a body that are sent at once
 LARGEST = 5 << 30  # bytes that one PUT may carry on every S3 server
 HERE = {"localhost", "127.0.0.1", "::1"}
 REGION = "us-east-1"  # every server accepts it, and naming it saves one request
@@ -56,7 +57,11 @@ class S3Store:
         if ca_file is not None and not Path(ca_file).is_file():
             raise BadSetting("the certificate authority of the store is not there", expected=f"a PEM file at {ca_file}")
         self._pool = urllib3.PoolManager(
-            timeout=TIMEOUT, retries=False, maxsize=8, ca_certs=None if ca_file is None else str(ca_file)
+            timeout=TIMEOUT,
+            retries=False,
+            maxsize=8,
+            blocksize=BLOCK,
+            ca_certs=None if ca_file is None else str(ca_file),
         )
         self._client = SigningClient(
             urlsplit(endpoint).netloc,
@@ -162,7 +167,7 @@ class _Body:
 
     def read(self, size: int = -1, /) -> bytes:
         try:
-            return self._response.read(size if size >= 0 else None)
+            return self._response.read(size if size >= 0 else None, decode_content=False)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Unavailable("the store's connection broke while an object was read", hint="Try again") from error
 

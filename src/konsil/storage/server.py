@@ -5,9 +5,11 @@
     <folder>/server.{crt,key}  TLS, if they are there; without them the server speaks http
     <folder>/rclone.conf, views, grants/, server.log   written by this room
 
-Three settings matter: `--dir-cache-time 100ms`, else one key does not see for minutes what another
-wrote (with 0, rclone's clean-up timer fires without pause and costs a fifth of a core); `--etag-hash ''
---no-checksum`, because our readers check SHA-256 themselves; and `--auth-proxy`, which gives every key its own view.
+Four settings matter: `--dir-cache-time 100ms`, else one key does not see for minutes what another wrote (with 0,
+rclone's clean-up timer fires without pause and costs a fifth of a core); `--etag-hash '' --no-checksum
+--ignore-checksum`, because our readers check SHA-256 themselves (to hash what is stored and read it back nearly doubles
+the cost of an upload); `--buffer-size 0`, because reading ahead on one machine only copies; and `--auth-proxy`, which
+gives every key its own view.
 All paths inside are relative to the folder, because rclone splits the proxy's command at spaces.
 """
 
@@ -53,6 +55,9 @@ class StoreServer:
             "--etag-hash",
             "",
             "--no-checksum",
+            "--ignore-checksum",
+            "--buffer-size",
+            "0",
             "--dir-cache-time",
             "100ms",
             "--auth-proxy",

@@ -25,8 +25,6 @@ from konsil.federation.strategies.contribution import (
 )
 from konsil.types import Tensors
 
-Flat = dict[str, npt.NDArray[Any]]
-
 
 class FedAvg(Strategy):
     """Weighted mean of the updates."""
@@ -48,10 +46,13 @@ class FedAvg(Strategy):
                     raise Unusable(
                         contribution.site, f"the whole numbers of tensor {name} differ from those of {first}"
                     )
-        for array in sums.values():
-            array /= total
-        return _shaped({**sums, **same}, specs)
+        return {
+            name: (_mean(sums.pop(name), total, spec.dtype) if name in sums else same[name]).reshape(spec.shape)
+            for name, spec in specs.items()
+        }
 
 
-def _shaped(flat: Flat, specs: Specs) -> Tensors:
-    return {name: flat[name].astype(spec.dtype, copy=False).reshape(spec.shape) for name, spec in specs.items()}
+def _mean(summed: npt.NDArray[np.float64], total: int, dtype: str) -> npt.NDArray[Any]:
+    """Σ / n in the model's dtype, rounded once; the sum's memory is free afterwards, so both never lie whole."""
+    made = summed if np.dtype(dtype) == summed.dtype else np.empty(summed.shape, dtype)
+    return np.divide(summed, total, out=made, casting="same_kind")

@@ -1,0 +1,1 @@
+"""Flower's app for the exchange: nothing is trained."""
