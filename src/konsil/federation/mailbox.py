@@ -34,9 +34,8 @@ from konsil.provenance import versions
 from konsil.storage.folder import FolderStore
 from konsil.storage.s3 import S3Store
 from konsil.storage.store import Store
-from konsil.trust.buffered import Source
 from konsil.trust.canonical import canonical, parsed
-from konsil.trust.envelope import Sink, seal, unseal
+from konsil.trust.envelope import Sink, Source, seal, unseal
 from konsil.trust.identity import Identity
 from konsil.trust.membership import Connection, ca_of, connection_of, membership
 from konsil.trust.roster import CENTRE, Roster, bucket_of

@@ -107,7 +107,7 @@ class TensorSink:
         self._plan = self._pieces(table)
         self._piece, self._filled = next(self._plan, None), 0
 
-    def write(self, content: bytes | memoryview, /) -> int:
+    def write(self, content: bytes, /) -> int:
         """Take the next bytes."""
         view = memoryview(content)
         while len(view):
@@ -123,6 +123,9 @@ class TensorSink:
             if self._filled == self._piece.size:
                 self._complete(self._piece)
         return len(content)
+
+    def flush(self) -> None:
+        """Nothing waits."""
 
     def close(self) -> None:
         """Everything must have come; `BadMessage` otherwise."""
@@ -185,7 +188,7 @@ class Gathering:
 class JsonSink(BytesIO):
     """Gathers a JSON payload, up to 64 MiB."""
 
-    def write(self, content: bytes | memoryview, /) -> int:  # type: ignore[override]
+    def write(self, content: bytes, /) -> int:  # type: ignore[override]
         """Take the next bytes."""
         if self.tell() + len(content) > JSON_LIMIT:
             raise BadMessage("a payload is too long", expected=f"at most {JSON_LIMIT} bytes of JSON")

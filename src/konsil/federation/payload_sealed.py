@@ -24,10 +24,13 @@ class HashingSink:
         """SHA-256 so far, 64 hexadecimal digits."""
         return self._sha256.hexdigest()
 
-    def write(self, content: bytes | memoryview, /) -> int:
+    def write(self, content: bytes, /) -> int:
         """Take the next bytes."""
         self._sha256.update(content)
         return self._file.write(content)
+
+    def flush(self) -> None:
+        """Nothing waits that matters."""
 
 
 class SignedPayload:

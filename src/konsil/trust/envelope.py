@@ -7,27 +7,30 @@ round 3 of that run": the signed manifest beside the payload binds both (docs/fo
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from itertools import count
 from typing import Protocol
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+import pyrage
 
-from konsil.errors import BadMessage, Unavailable
-from konsil.trust.age_header import derived, opened, raw_key, written
-from konsil.trust.buffered import Buffered, Source
+from konsil.errors import BadMessage, KonsilError, Unavailable
 from konsil.trust.identity import Identity
 
-CHUNK, TAG, NONCE = 1 << 16, 16, 16  # bytes
+
+class Source(Protocol):
+    """Where bytes come from."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes; empty only at the end."""
 
 
 class Sink(Protocol):
     """Where bytes go to."""
 
-    def write(self, content: bytes | memoryview, /) -> int:
-        """Take all of `content`, whose memory is used again afterwards."""
+    def write(self, content: bytes, /) -> int:
+        """Take all of `content`."""
+
+    def flush(self) -> None:
+        """Nothing more comes for the moment."""
 
 
 def seal(source: Source, sink: Sink, recipients: Sequence[str]) -> None:
@@ -35,19 +38,10 @@ def seal(source: Source, sink: Sink, recipients: Sequence[str]) -> None:
 
     `Unavailable` if the sink does not take it.
     """
-    head, file_key = written([raw_key(text) for text in recipients])
-    nonce, content = os.urandom(NONCE), Buffered(source)
-    cipher, sealed = ChaCha20Poly1305(derived(file_key, nonce, b"payload")), bytearray(CHUNK + TAG)
+    keys = [pyrage.x25519.Recipient.from_str(text) for text in recipients]
     try:
-        sink.write(head + nonce)
-        for number in count():
-            chunk = content.take(CHUNK)
-            last = content.has_ended()
-            size = cipher.encrypt_into(_nonce(number, last=last), chunk, None, _room(sealed, len(chunk) + TAG))
-            sink.write(memoryview(sealed)[:size])
-            if last:
-                return
-    except OSError as error:
+        pyrage.encrypt_io(source, sink, keys)
+    except (pyrage.EncryptError, OSError) as error:
         raise Unavailable("a payload could not be written to this computer's disk", hint="Is it full?") from error
 
 
@@ -55,46 +49,40 @@ def unseal(source: Source, sink: Sink, identity: Identity) -> None:
     """Decrypt `source` into `sink`; `BadMessage` if it is not an intact age file for a key of this identity.
 
     Chunks reach the sink as soon as each is authenticated, so what came before a failure must be thrown away by the
-    caller; the sink must not keep a chunk's memory. Errors of `source` and `sink` pass through unchanged.
+    caller. An error that `source` or `sink` raise as a `KonsilError` passes through unchanged.
     """
-    content = Buffered(source)
-    file_key = opened(content, [raw_key(str(key)) for key in identity.openers])
-    nonce = content.take(NONCE)
-    if len(nonce) < NONCE:
-        raise cut()
-    cipher, plain = ChaCha20Poly1305(derived(file_key, nonce, b"payload")), bytearray(CHUNK)
-    for number in count():
-        chunk = content.take(CHUNK + TAG)
-        last = content.has_ended()
-        if len(chunk) < TAG or (number and len(chunk) == TAG):  # only an empty content has an empty chunk
-            raise cut()
-        try:
-            size = cipher.decrypt_into(_nonce(number, last=last), chunk, None, _room(plain, len(chunk) - TAG))
-        except InvalidTag as error:
-            raise _explained(cipher, number, chunk, last=last) from error
-        sink.write(memoryview(plain)[:size])
-        if last:
-            return
-
-
-def _room(buffer: bytearray, size: int) -> memoryview:
-    return memoryview(buffer)[:size]
-
-
-def _nonce(number: int, *, last: bool) -> bytes:
-    """Counter of 11 bytes and a flag for the last chunk, so that a missing end shows."""
-    return number.to_bytes(11, "big") + bytes([last])
-
-
-def _explained(cipher: ChaCha20Poly1305, number: int, chunk: bytes, *, last: bool) -> BadMessage:
-    """Whether a chunk that is not authentic would be so elsewhere: then the end is missing, or something follows it."""
+    watched = _Watched(source)
     try:
-        cipher.decrypt(_nonce(number, last=not last), chunk, None)
-    except InvalidTag:
-        return BadMessage("a payload cannot be opened: bytes were changed, missing or added after sealing")
-    return cut() if last else BadMessage("a payload cannot be opened: bytes follow its end")
+        pyrage.decrypt_io(watched, sink, identity.openers)
+    except KonsilError:
+        raise
+    except (pyrage.DecryptError, OSError) as error:
+        if watched.error is not None:
+            raise watched.error from error
+        raise refusal(str(error)) from error
 
 
-def cut() -> BadMessage:
-    """The sentence for a file that ends early."""
-    return BadMessage("a payload cannot be opened: its end is missing", hint="Ask the sender to post it again")
+class _Watched:
+    """A source that remembers its own error, because pyrage puts another in its place."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self.error: BaseException | None = None
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            return self._source.read(size)
+        except BaseException as error:
+            self.error = error
+            raise
+
+
+def refusal(reason: str) -> BadMessage:
+    """The sentence for what pyrage says, without its wording where that is cryptic."""
+    if "No matching keys" in reason:
+        return BadMessage("a payload cannot be opened: it was not sealed for this party's key")
+    if "truncated" in reason or "whole buffer" in reason:
+        return BadMessage("a payload cannot be opened: its end is missing", hint="Ask the sender to post it again")
+    if "eader" in reason:
+        return BadMessage("a payload cannot be opened: it is not an age file", expected="age-encryption.org/v1")
+    return BadMessage("a payload cannot be opened: bytes were changed, missing or added after sealing")
