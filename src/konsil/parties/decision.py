@@ -12,7 +12,7 @@ from konsil.cohort.folder import SiteFolder
 from konsil.cohort.frozen import read_frozen
 from konsil.errors import BadInput, Missing
 from konsil.federation.charter import Charter
-from konsil.federation.strategies.choice import Choice
+from konsil.federation.strategies.choice import AsymFedAvgChoice, Choice
 from konsil.parties.ledger import Ledger
 from konsil.parties.opening import open_site
 from konsil.parties.site import fit
@@ -47,9 +47,11 @@ def proposal(home: Path, run: str) -> Json:
 
 def in_words(rule: Choice) -> str:
     """A strategy with its parameters: `fedadam (learning_rate 0.1, beta_1 0.9 …)`; what is not set is left out."""
-    given = rule.model_dump(mode="json", exclude={"name"}, exclude_none=True)
-    parameters = ", ".join(f"{name} {value:g}" for name, value in given.items())
-    return f"{rule.name} ({parameters})" if parameters else rule.name
+    given = rule.model_dump(mode="json", exclude={"name", "settings"}, exclude_none=True)
+    told = [f"{name} {value:g}" for name, value in given.items()]
+    if isinstance(rule, AsymFedAvgChoice) and rule.settings:
+        told.append(f"own settings at {', '.join(rule.settings)}")
+    return f"{rule.name} ({', '.join(told)})" if told else rule.name
 
 
 def accept_charter(home: Path, run: str, *, cohort: str, by: str) -> Json:

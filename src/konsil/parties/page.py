@@ -39,7 +39,7 @@ def write_page(summary: Json, path: Path) -> Path:
 def best(summary: Json) -> Json:
     """Per site the highest mean Dice that any model reached there; sites where it is defined for none are left out."""
     dice = summary["dice"]
-    tables = [dice["federated"], *dice["local"].values()]
+    tables = [dice["federated"], dice.get("personal", {}), *dice["local"].values()]
     found = {site: [table[site] for table in tables if table.get(site) is not None] for site in summary["evaluation"]}
     return {site: max(values) for site, values in found.items() if values}
 

@@ -19,8 +19,10 @@ from konsil.federation.mailbox import Letter, Mailbox
 from konsil.federation.rounds import next_step
 from konsil.federation.slot import Kind, Slot
 from konsil.federation.steps import Abort, Finish, Role, Step, Wait
+from konsil.federation.strategies.site_rule import model_of
 from konsil.files import write_json
 from konsil.learners.protocol import Learner
+from konsil.parties.abilities import fit_learner
 from konsil.parties.ledger import Ledger
 from konsil.parties.page import write_page
 from konsil.trust.audit import Audit
@@ -92,9 +94,10 @@ class Party:
 
     @property
     def learner(self) -> Learner:
-        """The learner that the charter asks for."""
+        """The learner that the charter asks for, found fit for the strategy."""
         if self._learner is None:
-            self._learner = self._learner_for(self.rules)
+            own = self.rules.seen_by(self.mailbox.me)
+            self._learner = fit_learner(own, self._learner_for(own))
         return self._learner
 
     def letter(self, kind: Kind, sender: str = CENTRE, round: int | None = None) -> Letter:  # noqa: A002
@@ -112,22 +115,35 @@ class Party:
 
     def global_model(self, round: int) -> Tensors:  # noqa: A002
         """The global model after `round`; 0 = the first weights."""
+        return model_of(self.message(round))
+
+    def message(self, round: int) -> Tensors:  # noqa: A002
+        """All tensors of the global message after `round`: the model, and what the strategy adds to it."""
         return self.mailbox.read_tensors(self.letter(Kind.global_, round=round))
+
+    def final_model(self) -> Tensors:
+        """The released model as this party uses it."""
+        return self.global_model(self.rules.rounds)
 
     def store_model(self, step: Step) -> None:
         """Keep the final model under `<home>/models/<run>` with a card that says how it came about, and the report."""
         final = self.mailbox.read_json(self.letter(Kind.final))
-        part = self.ledger.model.with_name(f".part-{self.run}")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        self.learner.save(self.recipe(), self.global_model(self.rules.rounds), part)
-        write_json(part / "federation.json", {key: value for key, value in final.items() if key != "summary"})
-        shutil.rmtree(self.ledger.model, ignore_errors=True)
-        part.replace(self.ledger.model)
+        card = {key: value for key, value in final.items() if key != "summary"}
+        self.keep_model(self.ledger.model, self.final_model(), card)
         self.keep_report(final["summary"])
         facts = {"run": self.run, "round": final.get("round"), "digest": final.get("model")}
         Audit(self.home / "audit.jsonl").append("model stored", **facts)
         log.info("model stored in %s, report in %s", self.ledger.model, self.ledger.report)
+
+    def keep_model(self, folder: Path, tensors: Tensors, card: Json) -> None:
+        """Write a model folder with its card, whole or not at all."""
+        part = folder.with_name(f".part-{folder.name}")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        self.learner.save(self.recipe(), tensors, part)
+        write_json(part / "federation.json", card)
+        shutil.rmtree(folder, ignore_errors=True)
+        part.replace(folder)
 
     def keep_report(self, summary: Json) -> None:
         """Write summary.json and report.html into the folder of the run."""

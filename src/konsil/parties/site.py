@@ -22,10 +22,14 @@ from konsil.federation.steps import (
     Prepare,
     Role,
     SendFingerprint,
+    Step,
     StoreModel,
     Train,
     TrainBaseline,
 )
+from konsil.parties.abilities import norms_of, steered
+from konsil.parties.local_rounds import LocalRounds, local_rounds
+from konsil.parties.merging import form_of, specs_of
 from konsil.parties.party import LearnerFor, Party
 from konsil.parties.words import figures_line
 from konsil.provenance import versions
@@ -51,6 +55,7 @@ class SiteParty(Party):
         super().__init__(home, mailbox, learner_for)
         self._cohort_for = cohort_for or (lambda name: read_frozen(SiteFolder(home).cohort(name).frozen))
         self._cohort: FrozenCohort | None = None
+        self._rounds: LocalRounds | None = None
         self.deeds = {
             Answer: self.answer,
             SendFingerprint: self.send_fingerprint,
@@ -98,14 +103,15 @@ class SiteParty(Party):
 
     def train(self, step: Train) -> None:
         """Train one round from the global model before it and post the update."""
-        base = self.letter(Kind.global_, round=step.round - 1).manifest.digest
-        tensors, began = self.global_model(step.round - 1), time.monotonic()
-        update = self.learner.train(self.cohort(), self.recipe(), tensors, step.round)
+        base = self.letter(Kind.global_, round=step.round - 1)
+        message, began = self.message(step.round - 1), time.monotonic()
+        update = self.rounds(message).train(self.cohort(), message, step.round)
         seconds = time.monotonic() - began
         metrics = {key: value for key, value in update.metrics.items() if math.isfinite(value)}
-        facts = {"cases": update.cases, "steps": update.steps, "base": base, "metrics": metrics}
+        facts = {"cases": update.cases, "steps": update.steps, "base": base.manifest.digest, "metrics": metrics}
         slot = Slot(Kind.update, self.mailbox.me, step.round)
-        self._send(slot, update.tensors, {**facts, "seconds": round(seconds, 3)})
+        form = form_of(self.rules, specs_of(base), norms_of(self.rules, self.learner, self.recipe()))
+        self._send(slot, form.written(update.tensors, message), {**facts, "seconds": round(seconds, 3)})
         log.info("round %d of %d: %s", step.round, self.rules.rounds, figures_line(metrics, seconds))
 
     def train_baseline(self, step: TrainBaseline) -> None:
@@ -119,13 +125,60 @@ class SiteParty(Party):
     def evaluate(self, step: Evaluate) -> None:
         """Test every model on the held-out cases. Cases are numbered by their place; no pseudonym leaves."""
         began = time.monotonic()
-        content: Json = {"federated": self._scores(self.global_model(self.rules.rounds)), "local": {}}
+        content: Json = {"federated": self._scores(self.final_model()), "local": {}}
+        if (own := self.own_model()) is not None:
+            content["personal"] = self._scores(own)
         for site, tensors in self._local_models().items():
             content["local"][site] = self._scores(tensors)
         seconds = round(time.monotonic() - began, 3)
         slot = Slot(Kind.evaluation, self.mailbox.me, self.rules.rounds)
         self._tell(slot, content, {"cases": len(self.cohort().split("test")), "seconds": seconds})
         log.info("evaluated %d models in %.1f s", 1 + len(content["local"]), seconds)
+
+    def rounds(self, message: Tensors) -> LocalRounds:
+        """How this site takes part under the charter's strategy; `message` is any global message of the run."""
+        if self._rounds is None:
+            self._rounds = local_rounds(
+                self.rules,
+                self.mailbox.me,
+                learner=self.learner,
+                recipe=self.recipe(),
+                message=message,
+                folder=self.ledger.folder,
+                counted=self.counted,
+            )
+        return self._rounds
+
+    def counted(self, round: int) -> bool:  # noqa: A002
+        """Whether the global model of a round was made with my update of it."""
+        mine, made = Slot(Kind.update, self.mailbox.me, round), Slot(Kind.global_, CENTRE, round)
+        if mine not in self._letters or made not in self._letters:
+            return False
+        included = self._letters[made].manifest.facts.get("included", {})
+        return bool(included.get(self.mailbox.me, {}).get("digest") == self._letters[mine].manifest.digest)
+
+    def recipe(self) -> Json:
+        """The common recipe, or this site's own where the charter gives it settings of its own."""
+        if self._recipe is None and self.mailbox.me in self.rules.own_settings:
+            self._recipe = steered(self.learner).adapt(super().recipe())
+        return super().recipe()
+
+    def final_model(self) -> Tensors:
+        """The released model with what this site keeps of its own."""
+        message = self.message(self.rules.rounds)
+        return self.rounds(message).model(message, self.rules.rounds)
+
+    def own_model(self) -> Tensors | None:
+        """The second model that the strategy lets this site train; None under most."""
+        message = self.message(self.rules.rounds)
+        return self.rounds(message).own_model(message, self.rules.rounds)
+
+    def store_model(self, step: Step) -> None:
+        """Keep the released model, and beside it the site's own as `<run>-own` if the strategy has one."""
+        if (own := self.own_model()) is not None:
+            card = {"run": self.run, "round": self.rules.rounds, "own_model_of": self.mailbox.me}
+            self.keep_model(self.ledger.model.with_name(f"{self.run}-own"), own, card)
+        super().store_model(step)
 
     def _scores(self, tensors: Tensors) -> Json:
         cases = self.learner.evaluate(self.cohort(), self.recipe(), tensors, "test")

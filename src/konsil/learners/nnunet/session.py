@@ -17,12 +17,13 @@ import torch
 from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 
 from konsil.cohort.frozen import FrozenCohort
-from konsil.errors import BadSetting, Missing, Refused
+from konsil.errors import BadMessage, BadSetting, Missing, Refused
 from konsil.files import read_json
 from konsil.learners.nnunet import environment, keepsake, network, preparation, tensors
 from konsil.learners.nnunet.recipe import PLANS, configuration_of, settings_of
+from konsil.learners.nnunet.steering import steered
 from konsil.learners.protocol import Update
-from konsil.types import Json, Tensors
+from konsil.types import Json, Steering, Tensors
 
 log = logging.getLogger(__name__)
 FEDERATED, ALONE = "federated", "alone"
@@ -53,9 +54,16 @@ class Session:
         self.last: tuple[str, int] | None = None  # chain and round whose momentum the warm optimizer holds
 
     def round(
-        self, cohort: FrozenCohort, recipe: Json, weights: Tensors, number: int, *, chain: str = FEDERATED
+        self,
+        cohort: FrozenCohort,
+        recipe: Json,
+        weights: Tensors,
+        number: int,
+        *,
+        chain: str = FEDERATED,
+        steering: Steering | None = None,
     ) -> Update:
-        """Train round `number` (1 … rounds) from `weights` and keep what the next round needs."""
+        """Train round `number` (1 … rounds) from `weights`, steered, and keep what the next round of `chain` needs."""
         rounds = recipe["plans"]["konsil"]["rounds"]
         if not 1 <= number <= rounds:
             raise BadSetting("there is no such round", expected=f"1 to {rounds}", got=str(number))
@@ -65,8 +73,9 @@ class Session:
         tensors.write(trainer.network, weights)
         self.remember(trainer, recipe, number, chain)
         trainer.current_epoch = (number - 1) * settings_of(recipe).local_epochs
-        for _ in range(settings_of(recipe).local_epochs):
-            run_epoch(trainer)
+        with steered(trainer, steering) as rates:
+            for _ in range(settings_of(recipe).local_epochs):
+                run_epoch(trainer)
         metrics = self.judge(trainer, number)
         trained = tensors.read(trainer.network)
         kept = keepsake.take(trainer, number, weights=trained if chain == ALONE else None)
@@ -75,7 +84,7 @@ class Session:
         steps = settings_of(recipe).local_epochs * trainer.num_iterations_per_epoch
         metrics["seconds"] = time.monotonic() - began
         log.info("round %d of %d (%s): %s", number, rounds, chain, spoken(metrics))
-        return Update(trained, len(cohort.split("train")), steps, metrics)
+        return Update(trained, len(cohort.split("train")), steps, metrics, rates.total)
 
     def alone(self, cohort: FrozenCohort, recipe: Json, weights: Tensors) -> Tensors:
         """Train all rounds without exchange, going on after the last round that was kept."""
@@ -125,6 +134,9 @@ def start(home: Path, recipe: Json) -> Any:
         torch.set_num_threads(settings.threads)
     trainer = find_trainer()(plans, configuration_of(recipe), 0, read_json(folder / "dataset.json"), device)
     trainer.on_train_start()
+    named = recipe["plans"]["konsil"].get("norms")
+    if named is not None and named != tensors.norms(trainer.network):
+        raise BadMessage("the recipe names other normalisation layers than the network has", hint="Ask the centre")
     return trainer
 
 
