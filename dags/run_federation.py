@@ -71,6 +71,13 @@ FORM = {
         description="delta16: sites send differences to the round's model in 16 bits, half as many bytes.",
         section="Training",
     ),
+    "privacy": Param(
+        None,
+        type=["null", "object"],
+        title="Noise on updates",
+        description='Empty: none. Such as {"clip_norm": 1, "noise_multiplier": 2}, without local models to compare.',
+        section="Training",
+    ),
     "compare_with_local": Param(
         True,
         type="boolean",

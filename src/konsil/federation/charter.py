@@ -13,7 +13,15 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from konsil.errors import BadSetting
-from konsil.federation.strategies.choice import PLAIN, AsymFedAvgChoice, Choice, FedAvgChoice, StrategyChoice
+from konsil.federation.privacy import Privacy
+from konsil.federation.strategies.choice import (
+    PLAIN,
+    AsymFedAvgChoice,
+    Choice,
+    FedAvgChoice,
+    ScaffoldChoice,
+    StrategyChoice,
+)
 from konsil.files import read_json
 from konsil.trust.roster import CENTRE, SiteName
 from konsil.types import Json
@@ -98,6 +106,7 @@ class Charter(Part):
     rounds: int = Field(default=50, ge=1, le=1000)
     strategy: StrategyChoice = PLAIN
     precision: Precision = Field(default="float32", exclude_if=lambda value: value == "float32")
+    privacy: Privacy | None = Field(default=None, exclude_if=lambda value: value is None)
     quorum: Quorum = Field(default_factory=Quorum)
     deadlines: Deadlines = Field(default_factory=Deadlines)
     compare_with_local: bool = True
@@ -134,6 +143,17 @@ class Charter(Part):
             raise ValueError(f"strategy.settings: expected names from sites, got {', '.join(strangers)}"[:200])
         if own and self.compare_with_local:
             raise ValueError("compare_with_local: expected false, because a model of another plan runs nowhere else")
+        return self
+
+    @model_validator(mode="after")
+    def privacy_has_no_hole(self) -> Charter:
+        """Nothing that is trained leaves beside the noised update."""
+        if self.privacy is None:
+            return self
+        if self.compare_with_local:
+            raise ValueError("compare_with_local: expected false, because a local model would leave without noise")
+        if isinstance(self.rule, ScaffoldChoice):
+            raise ValueError("privacy: expected null under scaffold, whose controls would leave too")  # noqa: TRY004
         return self
 
     @property
@@ -195,6 +215,7 @@ def _what_leaves(charter: Charter) -> list[str]:
         f"{WRITTEN[charter.precision]} after each of {charter.rounds} rounds, encrypted for the centre, with the "
         "number of training cases, the steps done, the training loss, the validation scores and the time taken.",
         *([charter.rule.what_leaves] if charter.rule.what_leaves else []),
+        *([charter.privacy.sentence(charter.rounds)] if charter.privacy else []),
     ]
     if charter.compare_with_local:
         sentences.append(

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
@@ -14,6 +15,7 @@ from konsil.cohort.frozen import read_frozen
 from konsil.errors import BadInput, Missing
 from konsil.federation.charter import Charter
 from konsil.federation.mailbox import Mailbox
+from konsil.federation.noise import Noise, protected
 from konsil.federation.slot import Kind, Slot
 from konsil.federation.steps import (
     Abort,
@@ -30,6 +32,7 @@ from konsil.federation.steps import (
 from konsil.parties.abilities import norms_of, steered
 from konsil.parties.local_rounds import LocalRounds, local_rounds
 from konsil.parties.merging import form_of, specs_of
+from konsil.parties.outgoing import Message, Outgoing
 from konsil.parties.party import LearnerFor, Party
 from konsil.parties.words import figures_line
 from konsil.provenance import versions
@@ -103,16 +106,30 @@ class SiteParty(Party):
 
     def train(self, step: Train) -> None:
         """Train one round from the global model before it and post the update."""
-        base = self.letter(Kind.global_, round=step.round - 1)
-        message, began = self.message(step.round - 1), time.monotonic()
-        update = self.rounds(message).train(self.cohort(), message, step.round)
-        seconds = time.monotonic() - began
+        make = partial(self.trained, step.round)
+        outgoing = Outgoing(self.ledger.folder / "outgoing")
+        tensors, facts = make() if self.rules.privacy is None else outgoing.once(step.round, make)
+        self._send(Slot(Kind.update, self.mailbox.me, step.round), tensors, facts)
+        log.info("round %d of %d: %s", step.round, self.rules.rounds, figures_line(facts["metrics"], facts["seconds"]))
+
+    def trained(self, number: int) -> Message:
+        """The update of a round as it is posted, and its facts."""
+        base = self.letter(Kind.global_, round=number - 1)
+        message, began = self.message(number - 1), time.monotonic()
+        update = self.rounds(message).train(self.cohort(), message, number)
         metrics = {key: value for key, value in update.metrics.items() if math.isfinite(value)}
         facts = {"cases": update.cases, "steps": update.steps, "base": base.manifest.digest, "metrics": metrics}
-        slot = Slot(Kind.update, self.mailbox.me, step.round)
+        facts["seconds"] = round(time.monotonic() - began, 3)
         form = form_of(self.rules, specs_of(base), norms_of(self.rules, self.learner, self.recipe()))
-        self._send(slot, form.written(update.tensors, message), {**facts, "seconds": round(seconds, 3)})
-        log.info("round %d of %d: %s", step.round, self.rules.rounds, figures_line(metrics, seconds))
+        return form.written(self._protected(update.tensors, message), message), facts
+
+    def _protected(self, tensors: Tensors, message: Tensors) -> Tensors:
+        """With noise, where the charter asks for it."""
+        if self.rules.privacy is None:
+            return tensors
+        noised, length = protected(tensors, message, self.rules.privacy, Noise())
+        log.info("the change had length %.6g; noise of %.6g is on every weight", length, self.rules.privacy.sigma)
+        return noised
 
     def train_baseline(self, step: TrainBaseline) -> None:
         """Train alone from the first weights and post the model."""
