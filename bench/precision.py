@@ -93,7 +93,7 @@ def federation(places: dict[str, Path], out: Path, *, precision: str, seed: int,
 
 
 def figures(data: Path, seeds: int, rounds: int) -> dict[str, Any]:
-    """All federations, and what they say."""
+    """All federations, and what they say. At least two seeds, or nothing is known about what they differ by."""
     runs: dict[str, list[dict[str, Any]]] = {precision: [] for precision in PRECISIONS}
     with tempfile.TemporaryDirectory(prefix="konsil-precision-") as work:
         places = cohorts(data, Path(work))

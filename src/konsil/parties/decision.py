@@ -15,18 +15,22 @@ from konsil.federation.charter import Charter
 from konsil.federation.strategies.choice import AsymFedAvgChoice, Choice
 from konsil.parties.ledger import Ledger
 from konsil.parties.opening import open_site
-from konsil.parties.site import fit
+from konsil.parties.site import SiteParty, fit
 from konsil.types import Json
 
 
 def charter_at(home: Path, run: str) -> Charter:
     """The charter of a run as this site received it; Missing while it has not arrived."""
+    return party_at(home, run).rules
+
+
+def party_at(home: Path, run: str) -> SiteParty:
+    """This site in a run whose charter has arrived; Missing before that."""
     party = open_site(home, run)
     party.look()
-    charter = party.charter()
-    if charter is None:
+    if party.charter() is None:
         raise Missing(f"No charter of {run} has arrived for this site", hint="Ask the centre, or look again later")
-    return charter
+    return party
 
 
 def proposal(home: Path, run: str) -> Json:
@@ -55,10 +59,12 @@ def in_words(rule: Choice) -> str:
 
 
 def accept_charter(home: Path, run: str, *, cohort: str, by: str) -> Json:
-    """Keep "accepted", with a frozen cohort that fits the charter. BadInput, Missing."""
+    """Keep "accepted", with a frozen cohort that fits the charter, and a learner here that can. BadInput, Missing."""
     if not cohort or not by.strip():
         raise BadInput("An acceptance is not complete", expected="a frozen cohort (--cohort) and who decided (--by)")
-    fit(read_frozen(SiteFolder(home).cohort(cohort).frozen), charter_at(home, run))
+    party = party_at(home, run)
+    fit(read_frozen(SiteFolder(home).cohort(cohort).frozen), party.rules)
+    _ = party.learner  # refused in words where it cannot do what the strategy asks
     return Ledger(home, run).decide(accepted=True, by=by.strip(), cohort=cohort)
 
 

@@ -121,15 +121,15 @@ class Party:
         """All tensors of the global message after `round`: the model, and what the strategy adds to it."""
         return self.mailbox.read_tensors(self.letter(Kind.global_, round=round))
 
-    def final_model(self) -> Tensors:
-        """The released model as this party uses it."""
-        return self.global_model(self.rules.rounds)
+    def model_at(self, round: int) -> Tensors:  # noqa: A002
+        """The model after `round` as this party uses it."""
+        return self.global_model(round)
 
     def store_model(self, step: Step) -> None:
         """Keep the final model under `<home>/models/<run>` with a card that says how it came about, and the report."""
         final = self.mailbox.read_json(self.letter(Kind.final))
         card = {key: value for key, value in final.items() if key != "summary"}
-        self.keep_model(self.ledger.model, self.final_model(), card)
+        self.keep_model(self.ledger.model, self.model_at(self.rules.rounds), card)
         self.keep_report(final["summary"])
         facts = {"run": self.run, "round": final.get("round"), "digest": final.get("model")}
         Audit(self.home / "audit.jsonl").append("model stored", **facts)

@@ -29,6 +29,7 @@ from konsil.federation.steps import (
     Train,
     TrainBaseline,
 )
+from konsil.federation.strategies.choice import DittoChoice
 from konsil.parties.abilities import norms_of, steered
 from konsil.parties.local_rounds import LocalRounds, local_rounds
 from konsil.parties.merging import form_of, specs_of
@@ -142,8 +143,8 @@ class SiteParty(Party):
     def evaluate(self, step: Evaluate) -> None:
         """Test every model on the held-out cases. Cases are numbered by their place; no pseudonym leaves."""
         began = time.monotonic()
-        content: Json = {"federated": self._scores(self.final_model()), "local": {}}
-        if (own := self.own_model()) is not None:
+        content: Json = {"federated": self._scores(self.model_at(self.rules.rounds)), "local": {}}
+        if (own := self.own_model_at(self.rules.rounds)) is not None:
             content["personal"] = self._scores(own)
         for site, tensors in self._local_models().items():
             content["local"][site] = self._scores(tensors)
@@ -154,7 +155,7 @@ class SiteParty(Party):
 
     def rounds(self, message: Tensors) -> LocalRounds:
         """How this site takes part under the charter's strategy; `message` is any global message of the run."""
-        if self._rounds is None:
+        if self._rounds is None or self._rounds.learner is not self.learner:
             self._rounds = local_rounds(
                 self.rules,
                 self.mailbox.me,
@@ -180,19 +181,21 @@ class SiteParty(Party):
             self._recipe = steered(self.learner).adapt(super().recipe())
         return super().recipe()
 
-    def final_model(self) -> Tensors:
-        """The released model with what this site keeps of its own."""
-        message = self.message(self.rules.rounds)
-        return self.rounds(message).model(message, self.rules.rounds)
+    def model_at(self, round: int) -> Tensors:  # noqa: A002
+        """The federation's model after `round` with what this site keeps of its own."""
+        message = self.message(round)
+        return self.rounds(message).model(message, round)
 
-    def own_model(self) -> Tensors | None:
+    def own_model_at(self, round: int) -> Tensors | None:  # noqa: A002
         """The second model that the strategy lets this site train; None under most."""
-        message = self.message(self.rules.rounds)
-        return self.rounds(message).own_model(message, self.rules.rounds)
+        if not isinstance(self.rules.rule, DittoChoice):
+            return None
+        message = self.message(round)
+        return self.rounds(message).own_model(message, round)
 
     def store_model(self, step: Step) -> None:
         """Keep the released model, and beside it the site's own as `<run>-own` if the strategy has one."""
-        if (own := self.own_model()) is not None:
+        if (own := self.own_model_at(self.rules.rounds)) is not None:
             card = {"run": self.run, "round": self.rules.rounds, "own_model_of": self.mailbox.me}
             self.keep_model(self.ledger.model.with_name(f"{self.run}-own"), own, card)
         super().store_model(step)
