@@ -75,3 +75,28 @@ def test_parameters_are_the_charters() -> None:
 def test_a_wrong_choice_is_refused_in_words(strategy: Any, sentence: str) -> None:
     with pytest.raises(BadSetting, match=sentence):
         parsed(strategy)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "words"),
+    [
+        ("scaffold", "control variate): as many numbers again as the model has weights"),
+        ("fedbn", "The normalisation layers are not among these weights: they stay at the site."),
+        ("ditto", "A second model, trained for this site alone, stays here."),
+        (
+            {"name": "asym_fedavg", "settings": {"B": {}}},
+            "At B, weights that the other sites' network does not have stay",
+        ),
+    ],
+)
+def test_the_custodian_reads_what_a_strategy_sends_beside_the_weights_or_keeps(strategy: Any, words: str) -> None:
+    plain = parsed("fedavg", compare_with_local=False).what_leaves_the_site()
+    (more,) = [line for line in parsed(strategy, compare_with_local=False).what_leaves_the_site() if line not in plain]
+    assert words in more
+
+
+def test_the_custodian_reads_in_which_form_updates_leave() -> None:
+    lines = parsed("fedavg", precision="delta16").what_leaves_the_site()
+    assert any(
+        line.startswith("The change of the model's weights, in 16 bits, after each of 50 rounds") for line in lines
+    )

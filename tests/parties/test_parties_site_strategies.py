@@ -15,6 +15,7 @@ import pytest
 from konsil.errors import BadSetting
 from konsil.federation.slot import Kind, Slot
 from konsil.federation.steps import Finish
+from konsil.files import read_json
 from konsil.parties.keepsakes import Keepsakes
 
 CASES = {"A": 2, "B": 3, "C": 5}
@@ -123,7 +124,9 @@ def test_fedbn_leaves_the_layers_of_a_site_at_that_site(make_affine: Callable[..
         w, own = mean(found, 0), {site: pair[1] for site, pair in found.items()}
     for site in CASES:
         close(world.stored(site), w, own[site])
-    close(world.final(), w, b)  # the centre has the first weights of what stays
+    close(world.final(), w, b)  # the centre has the first weights of what stays, and says so
+    cards = {name: read_json(world.home(name) / "models" / "lines-1" / "federation.json") for name in world.names}
+    assert [cards[name].get("lacks") for name in world.names] == [["b"], None, None, None]
     updates = [letter for letter in world.mailbox("centre").letters() if letter.slot.kind == Kind.update]
     assert {letter.manifest.tensors.names for letter in updates} == {("w", "n")}
 

@@ -130,6 +130,14 @@ class CentreParty(Party):
         self.mailbox.post_tensors(slot, together, recipients=[CENTRE, *sites], facts=facts)
         return log.info("local models passed on: %s", ", ".join(step.sites) or "none")
 
+    def lacking(self) -> Json:
+        """Under FedBN the centre has every tensor but the normalisation layers, which are still the first weights."""
+        norms = norms_of(self.rules, self.learner, self.recipe())
+        if not norms:
+            return {}
+        log.warning("the model stored here lacks the %d tensors that stay at the sites: not for use", len(norms))
+        return {"lacks": list(norms), "note": "Not for use: these tensors are first weights; each site has its own."}
+
     def release(self, step: Release) -> None:
         """Post which model is the final one, and the figures of the run."""
         self._end("released")

@@ -128,12 +128,16 @@ class Party:
     def store_model(self, step: Step) -> None:
         """Keep the final model under `<home>/models/<run>` with a card that says how it came about, and the report."""
         final = self.mailbox.read_json(self.letter(Kind.final))
-        card = {key: value for key, value in final.items() if key != "summary"}
+        card = {key: value for key, value in final.items() if key != "summary"} | self.lacking()
         self.keep_model(self.ledger.model, self.model_at(self.rules.rounds), card)
         self.keep_report(final["summary"])
         facts = {"run": self.run, "round": final.get("round"), "digest": final.get("model")}
         Audit(self.home / "audit.jsonl").append("model stored", **facts)
         log.info("model stored in %s, report in %s", self.ledger.model, self.ledger.report)
+
+    def lacking(self) -> Json:
+        """What a model's card has to say where the model is not fit for use at this party; empty nearly always."""
+        return {}
 
     def keep_model(self, folder: Path, tensors: Tensors, card: Json) -> None:
         """Write a model folder with its card, whole or not at all."""
