@@ -1,11 +1,11 @@
 """What 16-bit updates cost in Dice, on real training: the same federations with `float32` and `delta16`, several seeds.
 
-Three sites share real hippocampi (Medical Segmentation Decathlon, task 4; two labels) and train a small nnU-Net through
-the simulator, with every message sealed as between hospitals. The seed sets the first weights and all draws. Figures:
-mean test Dice over the sites by seed and precision, the change by precision with the seed held (`change`), and how much
-seeds differ at one precision: `seed_spread`, largest less smallest; `seed_gap`, between the two seeds that are nearest.
-`is_within` says that every change by precision is smaller than the spread of seeds; a seed that loses a label makes that
-easy, so look at `seed_gap` too. Bytes are those of sealed updates in the store.
+Three sites share real hippocampi (Medical Segmentation Decathlon, task 4; two labels) and train a small nnU-Net
+through the simulator, with every message sealed as between hospitals. The seed sets the first weights and all draws.
+Figures: mean test Dice over the sites by seed and precision, the change by precision with the seed held (`change`),
+and how much seeds differ at one precision: `seed_spread`, largest less smallest; `seed_gap`, between the two seeds
+that are nearest. `is_within` says that every change by precision is smaller than the spread of seeds; a seed that
+loses a label makes that easy, so look at `seed_gap` too. Bytes are those of sealed updates in the store.
 
     nice python bench/precision.py --json build/bench/precision.json
 """
@@ -13,6 +13,7 @@ easy, so look at `seed_gap` too. Bytes are those of sealed updates in the store.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -117,7 +118,7 @@ def figures(data: Path, seeds: int, rounds: int) -> dict[str, Any]:
         "change_mean": statistics.mean(change),
         "change_max": max(map(abs, change)),
         "seed_spread": spread,
-        "seed_gap": min(b - a for a, b in zip(ordered, ordered[1:], strict=False)),
+        "seed_gap": min(b - a for a, b in itertools.pairwise(ordered)),
         "is_within": max(map(abs, change)) < spread,
         "update_bytes_ratio": sizes[1] / sizes[0],
     }

@@ -1,6 +1,6 @@
 """Updates in 16 bits: differences to the round's global model, as IEEE half precision with one power of two per tensor.
 
-Specification: docs/formats/federation.md, section 7. For a floating tensor with d = w − g (float64):
+Specification: docs/formats/federation.md, section 10. For a floating tensor with d = w − g (float64):
 
     2^14 ≤ max|d| · 2^−e < 2^15          e = the tensor's exponent; 0 where all of d is zero
     h = half(d · 2^−e)                   round to nearest, ties to even

@@ -1,4 +1,4 @@
-"""Makes the vectors of docs/formats/federation.md, section 7: python tests/vectors/delta16/make.py
+"""Makes the vectors of docs/formats/federation.md, section 10: python tests/vectors/delta16/make.py
 
 Computed with Python's own floats and `struct` (format "e": IEEE half precision, ties to even), not with the code
 under test. A case holds one tensor: `base` g and `trained` w as float32, what is posted (`exponent` e, `half` h), and
