@@ -48,9 +48,12 @@ FORM = {
     "strategy": Param(
         "fedavg",
         type="string",
-        enum=["fedavg", "fedavgm", "fedadam", "fedyogi", "median", "trimmed_mean", "krum", "multi_krum"],
+        enum=[
+            *("fedavg", "fedavgm", "fedadam", "fedyogi", "median", "trimmed_mean", "krum", "multi_krum"),
+            *("fedprox", "scaffold", "fedbn", "ditto", "asym_fedavg"),
+        ],
         title="Strategy",
-        description="How one model is made of the updates.",
+        description="How one model is made of the updates, and what a site does differently in a round.",
         section="Training",
     ),
     "strategy_settings": Param(
@@ -58,6 +61,21 @@ FORM = {
         type="object",
         title="Parameters of the strategy",
         description='Empty: its defaults. Others: see the charter\'s specification, such as {"clip_norm": 10}.',
+        section="Training",
+    ),
+    "precision": Param(
+        "float32",
+        type="string",
+        enum=["float32", "delta16"],
+        title="Precision of updates",
+        description="delta16: sites send differences to the round's model in 16 bits, half as many bytes.",
+        section="Training",
+    ),
+    "privacy": Param(
+        None,
+        type=["null", "object"],
+        title="Noise on updates",
+        description='Empty: none. Such as {"clip_norm": 1, "noise_multiplier": 2}, without local models to compare.',
         section="Training",
     ),
     "compare_with_local": Param(

@@ -19,6 +19,19 @@ Tensors: TypeAlias = "Mapping[str, npt.NDArray[np.generic]]"
 
 
 @dataclass(frozen=True)
+class Steering:
+    """What is added to the gradient of every local step, after clipping: `pull` · (w − anchor) + shift.
+
+    Both hold parameters by name, in the shapes of the model; other names are ignored, and a parameter that is in
+    neither is not steered. pull ≥ 0.
+    """
+
+    pull: float = 0.0
+    anchor: Tensors = field(default_factory=dict)
+    shift: Tensors = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a batch step did: the cases that came through, and those set aside with one sentence each."""
 

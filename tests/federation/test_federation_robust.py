@@ -167,19 +167,25 @@ def test_a_change_beyond_all_numbers_is_refused() -> None:
         NormClipping(FedAvg(), {"w": np.zeros(2)}, 1).combine([update("A", far)], {"w": Spec((2,), "float64")})
 
 
-SETTINGS: dict[str, dict[str, Any]] = {"krum": {"faulty": 0}, "multi_krum": {"faulty": 0, "keep": 2}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "krum": {"faulty": 0},
+    "multi_krum": {"faulty": 0, "keep": 2},
+    "scaffold": {"clip_norm": None},
+}
 
 
 def rule_of(name: str) -> Strategy:
     choice = {"name": name, "clip_norm": 100, **SETTINGS.get(name, {})}
     charter = parse_charter({"run": "run-1", "sites": ["A", "B", "C"], "strategy": choice, "quorum": {"sites": 3}})
-    return strategy_of(charter.rule, Ground(before=two(0, 0)))
+    return strategy_of(charter.rule, Ground(before=two(0, 0), total=3))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_strategy_keeps_a_model_on_which_all_sites_agree(name: str) -> None:
     if name.startswith("fed"):
-        made = strategy_of(rule_choice(name), Ground(before=two(3, 4))).combine(sites((3, 4), (3, 4), (3, 4)), ONE)
+        made = strategy_of(rule_choice(name), Ground(before=two(3, 4), total=3)).combine(
+            sites((3, 4), (3, 4), (3, 4)), ONE
+        )
     else:
         made = rule_of(name).combine(sites((3, 4), (3, 4), (3, 4)), ONE)
     assert made["w"].tolist() == [3, 4]

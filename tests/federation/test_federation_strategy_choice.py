@@ -31,7 +31,7 @@ def test_a_bare_name_stands_for_the_defaults_and_survives_being_written(name: st
 
 
 def test_every_choice_is_named_once() -> None:
-    assert len(set(NAMES)) == len(CHOICES) == 8
+    assert len(set(NAMES)) == len(CHOICES) == 13
 
 
 def test_parameters_are_the_charters() -> None:
@@ -63,8 +63,40 @@ def test_parameters_are_the_charters() -> None:
         ({"name": "krum", "faulty": 2}, r"quorum.sites is not usable; expected at least 7, .* n >= 2f \+ 3"),
         ({"name": "krum", "faulty": 3}, "strategy is not usable; expected a rule for 7 sites; .* 3 faulty sites"),
         ({"name": "multi_krum", "keep": 5}, "quorum.sites is not usable; expected at least 6"),
+        ({"name": "fedprox", "mu": 0}, "strategy.fedprox.mu is not usable; expected .* greater than 0"),
+        ({"name": "scaffold", "learning_rate": 11}, "strategy.scaffold.learning_rate"),
+        ({"name": "scaffold", "clip_norm": 1}, "strategy.scaffold.clip_norm is not usable; expected .* None"),
+        ({"name": "fedbn", "mu": 1}, "strategy.fedbn.mu"),
+        ({"name": "ditto", "lam": float("nan")}, "strategy.ditto.lam"),
+        ({"name": "asym_fedavg", "settings": {"Z": {}}}, "strategy.settings is not usable; expected names from sites"),
+        ({"name": "asym_fedavg", "settings": {"B": {"x": 1}}}, "compare_with_local is not usable; expected false"),
     ],
 )
 def test_a_wrong_choice_is_refused_in_words(strategy: Any, sentence: str) -> None:
     with pytest.raises(BadSetting, match=sentence):
         parsed(strategy)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "words"),
+    [
+        ("scaffold", "control variate): as many numbers again as the model has weights"),
+        ("fedbn", "The normalisation layers are not among these weights: they stay at the site."),
+        ("ditto", "A second model, trained for this site alone, stays here."),
+        (
+            {"name": "asym_fedavg", "settings": {"B": {}}},
+            "At B, weights that the other sites' network does not have stay",
+        ),
+    ],
+)
+def test_the_custodian_reads_what_a_strategy_sends_beside_the_weights_or_keeps(strategy: Any, words: str) -> None:
+    plain = parsed("fedavg", compare_with_local=False).what_leaves_the_site()
+    (more,) = [line for line in parsed(strategy, compare_with_local=False).what_leaves_the_site() if line not in plain]
+    assert words in more
+
+
+def test_the_custodian_reads_in_which_form_updates_leave() -> None:
+    lines = parsed("fedavg", precision="delta16").what_leaves_the_site()
+    assert any(
+        line.startswith("The change of the model's weights, in 16 bits, after each of 50 rounds") for line in lines
+    )

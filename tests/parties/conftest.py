@@ -27,6 +27,7 @@ from konsil.parties.party import Party
 from konsil.parties.site import SiteParty
 from konsil.storage.folder import FolderStore
 from konsil.trust.roster import CENTRE, gather
+from konsil.types import Steering
 
 CASES = {"A": 2, "B": 3, "C": 5}
 SIZE = 4
@@ -97,6 +98,66 @@ class Line:
         np.savez(folder / "line.npz", **tensors)
 
 
+class Affine(Line):
+    """A line with an offset `b`, its one normalisation layer, that can do all that strategies ask for.
+
+    The setting `size` is the number of columns it looks at; `tensors` holds w (size, 1), b (1,) and a counter.
+    """
+
+    abilities = frozenset({"steering", "plain steps", "second model", "norms", "own plan"})
+
+    def __init__(self, rounds: int, settings: Mapping[str, Any] | None = None) -> None:
+        super().__init__(rounds)
+        self.size = int((settings or {}).get("size", SIZE))
+
+    def plan(self, fingerprints: Mapping[str, Any]) -> dict[str, Any]:
+        return {**super().plan(fingerprints), "size": self.size}
+
+    def prepare(self, cohort: Numbers, recipe: Any) -> None:
+        assert recipe["size"] == self.size
+
+    def adapt(self, recipe: Any) -> dict[str, Any]:
+        return {**recipe, "size": self.size}
+
+    def norms(self, recipe: Any) -> tuple[str, ...]:
+        return ("b",)
+
+    def initial(self, recipe: Any) -> Model:
+        return {**super().initial(recipe), "b": np.full(1, 0.25, np.float32)}
+
+    def train(
+        self,
+        cohort: Numbers,
+        recipe: Any,
+        tensors: Model,
+        round: int,  # noqa: A002
+        *,
+        steering: Steering | None = None,
+        chain: str = "federated",
+    ) -> Update:
+        made = slide(cohort, tensors, STEPS, steering)
+        return Update(made, len(cohort.split("train")), STEPS, {"loss": loss(cohort, made, "train")}, STEPS * 0.1)
+
+    def baseline(self, cohort: Numbers, recipe: Any, tensors: Model) -> Model:
+        return slide(cohort, tensors, STEPS * self.rounds)
+
+
+def slide(cohort: Numbers, tensors: Model, steps: int, steering: Steering | None = None) -> Model:
+    """Steps down the gradient of w and b, steered."""
+    x, y = cohort.rows("train")
+    w, b = tensors["w"].copy(), tensors["b"].copy()
+    x, how = x[:, : len(w)], steering or Steering()
+    for _ in range(steps):
+        rest = (x @ w + b - y[:, None]) / np.float32(len(x))
+        slopes = {"w": x.T @ rest, "b": rest.sum(axis=0)}
+        for name, value in (("w", w), ("b", b)):
+            if name in how.anchor:
+                slopes[name] = slopes[name] + np.float32(how.pull) * (value - how.anchor[name])
+            slopes[name] = slopes[name] + how.shift.get(name, np.float32(0))
+        w, b = w - RATE * slopes["w"], b - RATE * slopes["b"]
+    return {"w": w, "n": tensors["n"] + steps, "b": b}
+
+
 def descend(cohort: Numbers, tensors: Model, steps: int) -> Model:
     x, y = cohort.rows("train")
     w = tensors["w"].copy()
@@ -107,7 +168,8 @@ def descend(cohort: Numbers, tensors: Model, steps: int) -> Model:
 
 def loss(cohort: Numbers, tensors: Model, split: str) -> float:
     x, y = cohort.rows(split)
-    return float(np.mean((x @ tensors["w"] - y[:, None]) ** 2))
+    w = tensors["w"]
+    return float(np.mean((x[:, : len(w)] @ w + tensors.get("b", np.float32(0)) - y[:, None]) ** 2))
 
 
 def score(cohort: Numbers, tensors: Model, split: str = "validation") -> float:
@@ -134,6 +196,7 @@ class World:
     root: Path
     charter: Charter
     learners: dict[str, Line] = field(default_factory=dict)
+    kind: Callable[[Charter], Line] = lambda charter: Line(charter.rounds)
 
     def __post_init__(self) -> None:
         self.store = ShiftedStore(self.root / "store")
@@ -152,25 +215,25 @@ class World:
 
     def party(self, name: str) -> Party:
         """A fresh object, as after a restart."""
-        learner: Any = self.learner(name)
+        learner_for: Any = lambda charter: self.learners.get(name) or self.kind(charter)  # noqa: E731
         if name == CENTRE:
-            return CentreParty(self.home(name), self.mailbox(name), lambda charter: learner)
+            return CentreParty(self.home(name), self.mailbox(name), learner_for)
         cohort: Any = self.cohort(name)
-        return SiteParty(self.home(name), self.mailbox(name), lambda charter: learner, lambda chosen: cohort)
+        return SiteParty(self.home(name), self.mailbox(name), learner_for, lambda chosen: cohort)
 
     def learner(self, name: str) -> Line:
-        return self.learners.get(name) or Line(self.charter.rounds)
+        return self.learners.get(name) or self.kind(self.charter)
 
     def cohort(self, name: str) -> Numbers:
         return Numbers(name.lower() * 2, CASES.get(name, 3))
 
     def spoil(self, name: str, change: Callable[[Model, int], Model]) -> None:
         """From now on the site `name` posts `change(tensors, round)` instead of its tensors."""
-        learner = self.learners[name] = Line(self.charter.rounds)
+        learner = self.learners[name] = self.kind(self.charter)
         honest = learner.train
 
-        def train(cohort: Numbers, recipe: Any, tensors: Model, round: int) -> Update:  # noqa: A002
-            update = honest(cohort, recipe, tensors, round)
+        def train(cohort: Numbers, recipe: Any, tensors: Model, round: int, **how: Any) -> Update:  # noqa: A002
+            update = honest(cohort, recipe, tensors, round, **how)
             return replace(update, tensors=change(dict(update.tensors), round))
 
         learner.train = train  # type: ignore[method-assign]
@@ -211,7 +274,11 @@ class World:
         return (CENTRE, *self.charter.sites)
 
     def final(self) -> Model:
-        with np.load(self.home(CENTRE) / "models" / self.charter.run / "line.npz") as stored:
+        return self.stored(CENTRE)
+
+    def stored(self, name: str, ending: str = "") -> Model:
+        """The model in a party's folder of models."""
+        with np.load(self.home(name) / "models" / f"{self.charter.run}{ending}" / "line.npz") as stored:
             return dict(stored)
 
 
@@ -250,5 +317,17 @@ def make_world(tmp_path: Path) -> Callable[..., World]:
 
     def make(name: str = "world", **rules: Any) -> World:
         return World(tmp_path / name, parse_charter({"run": "lines-1", "sites": list(CASES), "rounds": 3, **rules}))
+
+    return make
+
+
+@pytest.fixture
+def make_affine(make_world: Callable[..., World]) -> Callable[..., World]:
+    """The same with the learner that can do everything, and nothing compared."""
+
+    def make(name: str = "world", **rules: Any) -> World:
+        world = make_world(name, **{"compare_with_local": False, **rules})
+        world.kind = lambda charter: Affine(charter.rounds, charter.learner.settings)
+        return world
 
     return make

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from konsil.federation.strategies.choice import Choice, FedAdamChoice, FedAvgChoice, KrumChoice
+from konsil.federation.strategies.choice import AsymFedAvgChoice, Choice, FedAdamChoice, FedAvgChoice, KrumChoice
 from konsil.parties.decision import in_words
 
 
@@ -14,6 +14,7 @@ from konsil.parties.decision import in_words
         (FedAvgChoice(), "fedavg"),
         (FedAvgChoice(clip_norm=5), "fedavg (clip_norm 5)"),
         (KrumChoice(faulty=2), "krum (faulty 2)"),
+        (AsymFedAvgChoice(settings={"B": {"network": {}}}), "asym_fedavg (own settings at B)"),
         (FedAdamChoice(), "fedadam (learning_rate 0.01, beta_1 0.9, beta_2 0.99, tau 0.001)"),
     ],
 )

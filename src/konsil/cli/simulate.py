@@ -71,7 +71,8 @@ def table(summary: Json) -> None:
     shown.add_column("model")
     for site in sites:
         shown.add_column(f"at {site}", justify="right")
-    rows = {"federated": dice["federated"], **{f"{site} alone": dice["local"].get(site, {}) for site in sites}}
+    rows = {"federated": dice["federated"], "each site's own": dice.get("personal", {})}
+    rows |= {f"{site} alone": dice["local"].get(site, {}) for site in sites}
     for name, values in rows.items():
         if values:
             shown.add_row(name, *("–" if values.get(site) is None else f"{values[site]:.3f}" for site in sites))

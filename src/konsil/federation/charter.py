@@ -13,17 +13,27 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from konsil.errors import BadSetting
-from konsil.federation.strategies.choice import PLAIN, Choice, FedAvgChoice, StrategyChoice
+from konsil.federation.privacy import Privacy
+from konsil.federation.strategies.choice import (
+    PLAIN,
+    AsymFedAvgChoice,
+    Choice,
+    FedAvgChoice,
+    ScaffoldChoice,
+    StrategyChoice,
+)
 from konsil.files import read_json
 from konsil.trust.roster import CENTRE, SiteName
 from konsil.types import Json
 
 FORMAT: Literal["konsil.charter/1"] = "konsil.charter/1"
+WRITTEN = {"float32": "Model weights", "delta16": "The change of the model's weights, in 16 bits,"}
 DAY_S = 86400.0
 
 RunName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{2,40}$")]
 Line = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\r\n]*$")]
 Word = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=r"^[^\r\n]*$")]
+Precision = Literal["float32", "delta16"]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
@@ -117,6 +127,8 @@ class Charter(Part):
     best_round: BestRound = Field(default_factory=BestRound, exclude_if=_is_default)
     early_stop: EarlyStop | None = Field(default=None, exclude_if=_is_default)
     strategy: StrategyChoice = PLAIN
+    precision: Precision = Field(default="float32", exclude_if=lambda value: value == "float32")
+    privacy: Privacy | None = Field(default=None, exclude_if=lambda value: value is None)
     quorum: Quorum = Field(default_factory=Quorum)
     deadlines: Deadlines = Field(default_factory=Deadlines)
     compare_with_local: bool = True
@@ -144,6 +156,39 @@ class Charter(Part):
         if self.quorum.sites < rule.fewest:
             raise ValueError(f"quorum.sites: expected at least {rule.fewest}, because for {rule.name}, {rule.why}")
         return self
+
+    @model_validator(mode="after")
+    def own_plans_belong(self) -> Charter:
+        """Own plans are for sites of the charter, and their local models fit nowhere else."""
+        own = self.own_settings
+        if strangers := [name for name in own if name not in self.sites]:
+            raise ValueError(f"strategy.settings: expected names from sites, got {', '.join(strangers)}"[:200])
+        if own and self.compare_with_local:
+            raise ValueError("compare_with_local: expected false, because a model of another plan runs nowhere else")
+        return self
+
+    @model_validator(mode="after")
+    def privacy_has_no_hole(self) -> Charter:
+        """Nothing that is trained leaves beside the noised update."""
+        if self.privacy is None:
+            return self
+        if self.compare_with_local:
+            raise ValueError("compare_with_local: expected false, because a local model would leave without noise")
+        if isinstance(self.rule, ScaffoldChoice):
+            raise ValueError("privacy: expected null under scaffold, whose controls would leave too")  # noqa: TRY004
+        return self
+
+    @property
+    def own_settings(self) -> Mapping[str, Json]:
+        """Settings of the learner that single sites have for themselves."""
+        return self.rule.settings if isinstance(self.rule, AsymFedAvgChoice) else {}
+
+    def seen_by(self, site: str) -> Charter:
+        """The charter with this site's own settings of the learner in place of the common ones."""
+        if site not in self.own_settings:
+            return self
+        settings = {**self.learner.settings, **self.own_settings[site]}
+        return self.model_copy(update={"learner": LearnerChoice(name=self.learner.name, settings=settings)})
 
     @property
     def rule(self) -> Choice:
@@ -193,8 +238,10 @@ def _what_leaves(charter: Charter) -> list[str]:
         "The answer: accepted or refused, the number of cases per split and the versions of the software.",
         "A fingerprint: statistics of intensities over all training cases together, and for each case, unnamed and "
         "unordered, its voxel size, image size and the share of it that is not empty.",
-        f"Model weights after each of {charter.rounds} rounds, encrypted for the centre, with the number of training "
-        "cases, the steps done, the training loss, the validation scores and the time taken.",
+        f"{WRITTEN[charter.precision]} after each of {charter.rounds} rounds, encrypted for the centre, with the "
+        "number of training cases, the steps done, the training loss, the validation scores and the time taken.",
+        *([charter.rule.what_leaves] if charter.rule.what_leaves else []),
+        *([charter.privacy.sentence(charter.rounds + charter.extra_rounds)] if charter.privacy else []),
     ]
     if charter.extra_rounds:
         sentences.append(

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
-from konsil.types import Json, Tensors
+from konsil.types import Json, Steering, Tensors
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,13 +39,15 @@ class Update:
     """What one site hands in after one round: its weights, how many cases and steps made them, and figures about it.
 
     `cases` is the number of training cases (the weight in FedAvg), `steps` the optimizer steps really done. `metrics`
-    holds finite numbers only; a figure that is not defined in this round is absent.
+    holds finite numbers only; a figure that is not defined in this round is absent. `rates` is the sum of the learning
+    rates over these steps, 0 where a learner cannot say.
     """
 
     tensors: Tensors
     cases: int
     steps: int
     metrics: dict[str, float] = field(default_factory=dict)
+    rates: float = 0.0
 
 
 class Learner(Protocol):
@@ -74,6 +76,37 @@ class Learner(Protocol):
 
     def save(self, recipe: Recipe, tensors: Tensors, folder: Path) -> None:
         """Write a model folder that `konsil predict` reads."""
+
+
+class SteeredLearner(Learner, Protocol):
+    """What some strategies ask of a learner beside that. `abilities` says which of it this one offers, as it is set:
+
+    ``steering``      `train` takes `steering`: a term added to the gradient of every step
+    ``plain steps``   every step is −η times the gradient: no momentum, no adaptive rates
+    ``second model``  `train` takes `chain`: the name of a training whose momentum is kept apart from the federation's
+    ``norms``         `norms` names the normalisation layers
+    ``own plan``      `adapt` plans with this site's own settings
+    """
+
+    abilities: frozenset[str]
+
+    def train(
+        self,
+        cohort: FrozenCohort,
+        recipe: Recipe,
+        tensors: Tensors,
+        round: int,  # noqa: A002
+        *,
+        steering: Steering | None = None,
+        chain: str = "federated",
+    ) -> Update:
+        """As `Learner.train`, steered, in the training `chain`."""
+
+    def norms(self, recipe: Recipe) -> tuple[str, ...]:
+        """The tensors that are parameters or statistics of normalisation layers, as the recipe names them."""
+
+    def adapt(self, recipe: Recipe) -> Recipe:
+        """The recipe for this learner's own settings, made from the federation's merged fingerprint."""
 
 
 class Segmenter(Protocol):

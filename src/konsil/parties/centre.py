@@ -22,7 +22,11 @@ from konsil.federation.steps import (
     Role,
     StoreModel,
 )
-from konsil.federation.strategies.contribution import Unusable, fault, tensor_fault
+from konsil.federation.strategies.choice import ScaffoldChoice
+from konsil.federation.strategies.contribution import Unusable, tensor_fault
+from konsil.federation.strategies.scaffold import with_controls
+from konsil.federation.strategies.site_rule import model_of
+from konsil.parties.abilities import fit_learner, norms_of
 from konsil.parties.merging import Merging, alone, specs_of
 from konsil.parties.party import LearnerFor, Party
 from konsil.parties.summary import summarise
@@ -63,9 +67,15 @@ class CentreParty(Party):
     def publish_charter(self, step: PublishCharter) -> None:
         """Post the operator's charter to everybody it names."""
         charter = self.ledger.charter()
+        self.check_learners(charter)
         facts = {"sites": list(charter.sites), "rounds": charter.rounds, "title": charter.title}
         self._tell(Slot(Kind.charter, CENTRE), charter.model_dump(mode="json"), facts)
         log.info("charter of %s published for %s", self.run, ", ".join(charter.sites))
+
+    def check_learners(self, charter: Charter) -> None:
+        """Refuse a charter whose learner, at any of the sites, has unusable settings or cannot do what is asked."""
+        for own in [charter, *(charter.seen_by(site) for site in charter.own_settings)]:
+            fit_learner(own, self._learner_for(own))
 
     def make_recipe(self, step: MakeRecipe) -> None:
         """Merge the fingerprints, post the recipe, post the first weights (whichever of it is missing)."""
@@ -77,6 +87,8 @@ class CentreParty(Party):
             self._tell(Slot(Kind.recipe, CENTRE), recipe, facts)
             self.look()
         first = self.learner.initial(self.recipe())
+        if isinstance(self.rules.rule, ScaffoldChoice):
+            first = with_controls(first)
         self._post_global(0, first, {"included": {}, "refused": {}, "missing": []}, step.sites)
         log.info("recipe and first weights published for %s", ", ".join(step.sites))
 
@@ -86,13 +98,12 @@ class CentreParty(Party):
         before = self.letter(Kind.global_, round=step.round - 1)
         cases = members(self.look(), self.rules)
         letters = {site: self.letter(Kind.update, site, step.round) for site in step.sites}
+        stays = norms_of(self.rules, self.learner, self.recipe())
+        merging = Merging(self.mailbox, self.rules, self._letters, self.ledger.folder, stays)
         for site, letter in letters.items():
-            facts, base, most = letter.manifest.facts, before.manifest.digest, cases.get(site, 0)
-            why = fault(facts, specs_of(letter), base=base, specs=specs_of(before), most_cases=most)
-            if why:
+            if why := merging.fault(step.round, letter, most_cases=cases.get(site, 0)):
                 return self._refuse(letter.slot, why)
         weights = {site: letter.manifest.facts["cases"] for site, letter in letters.items()}
-        merging = Merging(self.mailbox, self.rules, self._letters, self.ledger.folder)
         try:
             tensors, rule = merging.combine(step.round, letters)
         except Unusable as error:
@@ -113,7 +124,7 @@ class CentreParty(Party):
 
     def publish_baselines(self, step: PublishBaselines) -> None:
         """Check the sites' local models and pass them on in one message, tensors named `<site>/<name>`."""
-        specs = specs_of(self.letter(Kind.global_, round=0))
+        specs = model_of(specs_of(self.letter(Kind.global_, round=0)))
         together: dict[str, Any] = {}
         for site in step.sites:
             letter = self.letter(Kind.baseline, site)
@@ -128,6 +139,14 @@ class CentreParty(Party):
         sites = [site for site in members(self.look(), self.rules) if site not in self.going.gone]
         self.mailbox.post_tensors(slot, together, recipients=[CENTRE, *sites], facts=facts)
         return log.info("local models passed on: %s", ", ".join(step.sites) or "none")
+
+    def lacking(self) -> Json:
+        """Under FedBN the centre has every tensor but the normalisation layers, which are still the first weights."""
+        norms = norms_of(self.rules, self.learner, self.recipe())
+        if not norms:
+            return {}
+        log.warning("the model stored here lacks the %d tensors that stay at the sites: not for use", len(norms))
+        return {"lacks": list(norms), "note": "Not for use: these tensors are first weights; each site has its own."}
 
     def release(self, step: Release) -> None:
         """Post which model is the final one, and the figures of the run."""

@@ -12,21 +12,25 @@ from konsil.cohort.folder import SiteFolder
 from konsil.cohort.frozen import read_frozen
 from konsil.errors import BadInput, Missing
 from konsil.federation.charter import Charter
-from konsil.federation.strategies.choice import Choice
+from konsil.federation.strategies.choice import AsymFedAvgChoice, Choice
 from konsil.parties.ledger import Ledger
 from konsil.parties.opening import open_site
-from konsil.parties.site import fit
+from konsil.parties.site import SiteParty, fit
 from konsil.types import Json
 
 
 def charter_at(home: Path, run: str) -> Charter:
     """The charter of a run as this site received it; Missing while it has not arrived."""
+    return party_at(home, run).rules
+
+
+def party_at(home: Path, run: str) -> SiteParty:
+    """This site in a run whose charter has arrived; Missing before that."""
     party = open_site(home, run)
     party.look()
-    charter = party.charter()
-    if charter is None:
+    if party.charter() is None:
         raise Missing(f"No charter of {run} has arrived for this site", hint="Ask the centre, or look again later")
-    return charter
+    return party
 
 
 def proposal(home: Path, run: str) -> Json:
@@ -47,16 +51,20 @@ def proposal(home: Path, run: str) -> Json:
 
 def in_words(rule: Choice) -> str:
     """A strategy with its parameters: `fedadam (learning_rate 0.1, beta_1 0.9 …)`; what is not set is left out."""
-    given = rule.model_dump(mode="json", exclude={"name"}, exclude_none=True)
-    parameters = ", ".join(f"{name} {value:g}" for name, value in given.items())
-    return f"{rule.name} ({parameters})" if parameters else rule.name
+    given = rule.model_dump(mode="json", exclude={"name", "settings"}, exclude_none=True)
+    told = [f"{name} {value:g}" for name, value in given.items()]
+    if isinstance(rule, AsymFedAvgChoice) and rule.settings:
+        told.append(f"own settings at {', '.join(rule.settings)}")
+    return f"{rule.name} ({', '.join(told)})" if told else rule.name
 
 
 def accept_charter(home: Path, run: str, *, cohort: str, by: str) -> Json:
-    """Keep "accepted", with a frozen cohort that fits the charter. BadInput, Missing."""
+    """Keep "accepted", with a frozen cohort that fits the charter, and a learner here that can. BadInput, Missing."""
     if not cohort or not by.strip():
         raise BadInput("An acceptance is not complete", expected="a frozen cohort (--cohort) and who decided (--by)")
-    fit(read_frozen(SiteFolder(home).cohort(cohort).frozen), charter_at(home, run))
+    party = party_at(home, run)
+    fit(read_frozen(SiteFolder(home).cohort(cohort).frozen), party.rules)
+    _ = party.learner  # refused in words where it cannot do what the strategy asks
     return Ledger(home, run).decide(accepted=True, by=by.strip(), cohort=cohort)
 
 

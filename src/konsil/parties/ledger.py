@@ -5,10 +5,13 @@
     prepared.json   site: the recipe the cohort was preprocessed with
     stored.json     the last word whose model and report are kept here
     refused.json    centre: updates that were looked into and cannot be averaged, with the reason
+    own/            site: what a strategy lets it keep (`konsil.parties.keepsakes`)
+    outgoing/       site: an update with noise until it is posted (`konsil.parties.outgoing`)
     optimizer/      centre: what a server optimiser remembers (`konsil.parties.momenta`)
     summary.json, report.html
 
-Nothing of it leaves. All files are whole or absent; losing the folder costs work, not correctness (but the decision).
+Nothing of it leaves. All files are whole or absent; losing the folder costs work, not correctness (but the decision and
+`own/`).
 """
 
 from __future__ import annotations

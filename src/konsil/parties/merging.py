@@ -6,31 +6,52 @@ The strategy may need the global model before the round, and what it remembers o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from konsil.federation.charter import Charter
+from konsil.federation.delta16 import Part
 from konsil.federation.mailbox import Letter, Mailbox
 from konsil.federation.manifest import DTYPES
 from konsil.federation.slot import Kind, Slot
-from konsil.federation.strategies.contribution import Contribution, Spec, Specs, Strategy
+from konsil.federation.strategies.choice import AsymFedAvgChoice
+from konsil.federation.strategies.contribution import Chunk, Contribution, Spec, Specs, Strategy, fault
 from konsil.federation.strategies.fedavg import FedAvg
+from konsil.federation.strategies.staging import staged
 from konsil.federation.strategies.table import Ground, memory_of, needs_model, strategy_of
+from konsil.federation.update_form import UpdateForm
 from konsil.parties.momenta import Momenta
 from konsil.trust.roster import CENTRE
 from konsil.types import Json, Tensors
 
 
 class Merging:
-    """The arithmetic of one run at the centre; `letters` are those that stand, `folder` is that of the run."""
+    """The arithmetic of one run at the centre; `letters` are those that stand, `folder` is that of the run.
 
-    def __init__(self, mailbox: Mailbox, charter: Charter, letters: Mapping[Slot, Letter], folder: Path) -> None:
+    `stays` names the tensors that no site sends.
+    """
+
+    def __init__(
+        self,
+        mailbox: Mailbox,
+        charter: Charter,
+        letters: Mapping[Slot, Letter],
+        folder: Path,
+        stays: Collection[str] = (),
+    ) -> None:
         self.mailbox, self.charter, self.letters, self.folder = mailbox, charter, letters, folder
-        specs = memory_of(charter.rule, specs_of(letters[Slot(Kind.global_, CENTRE, 0)]))
-        self.momenta = Momenta(folder / "optimizer", specs)
+        specs = specs_of(letters[Slot(Kind.global_, CENTRE, 0)])
+        self.form = form_of(charter, specs, stays)
+        self.momenta = Momenta(folder / "optimizer", memory_of(charter.rule, specs))
+
+    def fault(self, number: int, letter: Letter, *, most_cases: int) -> str:
+        """Why an update of round `number` cannot be used, judged by its manifest alone; "" = nothing wrong."""
+        base = self._global(number - 1).manifest.digest
+        return fault(letter.manifest.facts, base=base, most_cases=most_cases) or self.form.fault(specs_of(letter))
 
     def combine(self, number: int, updates: Mapping[str, Letter]) -> tuple[Tensors, Strategy]:
         """The global model of round `number` from the sites' letters in charter order, and the rule that made it.
@@ -58,9 +79,31 @@ class Merging:
     def _apply(self, number: int, updates: Mapping[str, Letter], memory: Tensors) -> tuple[Tensors, Strategy]:
         before, choice = self._global(number - 1), self.charter.rule
         model = self.mailbox.read_tensors(before) if needs_model(choice) else {}
-        rule = strategy_of(choice, Ground(model, memory, self.folder))
-        parts = [contribution(self.mailbox, site, letter) for site, letter in updates.items()]
-        return rule.combine(parts, specs_of(before)), rule
+        total = sum(self.letters[Slot(Kind.recipe, CENTRE)].manifest.facts["cases"].values())
+        rule = strategy_of(choice, Ground(model, memory, self.folder, total))
+        with self._base(before) as base:
+            parts = [self._contribution(site, letter, base) for site, letter in updates.items()]
+            return rule.combine(parts, specs_of(before)), rule
+
+    @contextmanager
+    def _base(self, before: Letter) -> Iterator[Part | None]:
+        """The global model that differences are added to, on the disk: no model more in memory. None: none are sent."""
+        if self.form.precision == "float32":
+            yield None
+            return
+        stream = partial(self.mailbox.stream_tensors, before)
+        with staged([Contribution(CENTRE, 1, stream)], specs_of(before), self.folder) as model:
+            yield partial(model.part, 0)
+
+    def _contribution(self, site: str, letter: Letter, base: Part | None) -> Contribution:
+        """A site's update as a stream in the model's dtypes, with the training cases its manifest names."""
+        announced = specs_of(letter)
+
+        def opened() -> Iterator[Chunk]:
+            return self.form.read(self.mailbox.stream_tensors(letter), announced, base)
+
+        names = None if self.form.is_whole else frozenset(self.form.held(announced))
+        return Contribution(site, letter.manifest.facts["cases"], opened, names)
 
     def _global(self, number: int) -> Letter:
         return self.letters[Slot(Kind.global_, CENTRE, number)]
@@ -72,9 +115,10 @@ def alone(mailbox: Mailbox, site: str, letter: Letter, specs: Specs) -> Tensors:
     return FedAvg().combine([Contribution(site, 1, stream)], specs)
 
 
-def contribution(mailbox: Mailbox, site: str, letter: Letter) -> Contribution:
-    """A site's update as a stream, with the training cases its manifest names."""
-    return Contribution(site, letter.manifest.facts["cases"], partial(mailbox.stream_tensors, letter))
+def form_of(charter: Charter, specs: Specs, stays: Collection[str]) -> UpdateForm:
+    """What an update looks like under this charter; `specs` are those of a global message."""
+    may_lack = isinstance(charter.rule, AsymFedAvgChoice)
+    return UpdateForm(specs, charter.precision, frozenset(stays), may_lack)
 
 
 def specs_of(letter: Letter) -> Specs:

@@ -66,6 +66,7 @@ def in_words(card: Json) -> str:
     lines = [f"# {card['title'] or card['run']}", "", card["sentence"], "", f"**{card['use']}**", ""]
     lines += [f"- Model of round {card['round']} ({which}) of the run `{card['run']}`."]
     lines += [f"- Learner {card['learner']['name']}, updates combined by {_strategy(card['strategy'])}."]
+    lines += [f"- **{card['note']}**"] if card.get("note") else []
     channels, labels = ", ".join(card["data"]["channels"]), ", ".join(card["data"]["labels"])
     lines += [f"- Input {channels}; output {labels}."]
     if card["validation"] is not None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from konsil.federation.outcome import spans
+from konsil.federation.privacy import Privacy
 from konsil.files import write_bytes
 from konsil.parties.chart import legend, line_chart
 from konsil.parties.words import TITLES, telling
@@ -29,17 +30,22 @@ def write_page(summary: Json, path: Path) -> Path:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters |= {"figure": figure, "percent": percent, "span": span, "rounds": spans}
     template = environment.from_string(resources.files("konsil.parties").joinpath("report.html.j2").read_text("utf-8"))
-    text = template.render(
-        s=summary, best=best(summary), charts=charts(summary), waits=waits(summary), versions=version_rows(summary)
-    )
+    parts = {"best": best(summary), "charts": charts(summary), "waits": waits(summary), "noise": noise(summary)}
+    text = template.render(s=summary, versions=version_rows(summary), **parts)
     write_bytes(path, text.encode())
     return path
+
+
+def noise(summary: Json) -> str:
+    """What the charter's noise promised for the rounds that were done; "" = there was none."""
+    given, done = summary["charter"].get("privacy"), len(summary["rounds"])
+    return Privacy.model_validate(given).sentence(done) if given and done else ""
 
 
 def best(summary: Json) -> Json:
     """Per site the highest mean Dice that any model reached there; sites where it is defined for none are left out."""
     dice = summary["dice"]
-    tables = [dice["federated"], *dice["local"].values()]
+    tables = [dice["federated"], dice.get("personal", {}), *dice["local"].values()]
     found = {site: [table[site] for table in tables if table.get(site) is not None] for site in summary["evaluation"]}
     return {site: max(values) for site, values in found.items() if values}
 

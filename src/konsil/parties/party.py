@@ -21,8 +21,10 @@ from konsil.federation.mailbox import Letter, Mailbox
 from konsil.federation.rounds import next_step
 from konsil.federation.slot import Kind, Slot
 from konsil.federation.steps import Abort, Finish, Role, Step, Wait
+from konsil.federation.strategies.site_rule import model_of
 from konsil.files import write_json
 from konsil.learners.protocol import Learner
+from konsil.parties.abilities import fit_learner
 from konsil.parties.ledger import Ledger
 from konsil.parties.model_card import kept_rounds, model_card, write_card
 from konsil.parties.page import write_page
@@ -106,9 +108,10 @@ class Party:
 
     @property
     def learner(self) -> Learner:
-        """The learner that the charter asks for; after an extension one that knows of the longer way."""
+        """The learner that the charter asks for, found fit; after an extension one that knows of the longer way."""
         if self._learner is None or self._learner[0] != self.going.end:
-            self._learner = (self.going.end, self._learner_for(self.rules.lasting(self.going.end)))
+            own = self.rules.seen_by(self.mailbox.me).lasting(self.going.end)
+            self._learner = (self.going.end, fit_learner(own, self._learner_for(own)))
         return self._learner[1]
 
     def letter(self, kind: Kind, sender: str = CENTRE, round: int | None = None) -> Letter:  # noqa: A002
@@ -126,7 +129,15 @@ class Party:
 
     def global_model(self, round: int) -> Tensors:  # noqa: A002
         """The global model after `round`; 0 = the first weights."""
+        return model_of(self.message(round))
+
+    def message(self, round: int) -> Tensors:  # noqa: A002
+        """All tensors of the global message after `round`: the model, and what the strategy adds to it."""
         return self.mailbox.read_tensors(self.letter(Kind.global_, round=round))
+
+    def model_at(self, round: int) -> Tensors:  # noqa: A002
+        """The model after `round` as this party uses it."""
+        return self.global_model(round)
 
     def last_word(self) -> Letter:
         """How the present stretch of the run ended, where that must be there."""
@@ -140,8 +151,8 @@ class Party:
         shutil.rmtree(part, ignore_errors=True)
         for folder, number in kept_rounds(final).items():
             (part / folder).mkdir(parents=True)
-            self.learner.save(self.recipe(), self.global_model(number), part / folder)
-            write_card(model_card(final, number), part / folder)
+            self.learner.save(self.recipe(), self.model_at(number), part / folder)
+            write_card(model_card(final, number) | self.lacking(), part / folder)
         shutil.rmtree(self.ledger.model, ignore_errors=True)
         part.replace(self.ledger.model)
         self.keep_report(final["summary"])
@@ -149,6 +160,10 @@ class Party:
         facts = {"run": self.run, "round": final.get("round"), "digest": final.get("model")}
         Audit(self.home / "audit.jsonl").append("model stored", **facts)
         log.info("model stored in %s, report in %s", self.ledger.model, self.ledger.report)
+
+    def lacking(self) -> Json:
+        """What a model's card has to say where the model is not fit for use at this party; empty nearly always."""
+        return {}
 
     def keep_report(self, summary: Json) -> None:
         """Write summary.json and report.html into the folder of the run."""

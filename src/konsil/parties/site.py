@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import math
+import shutil
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
@@ -14,6 +16,7 @@ from konsil.cohort.frozen import read_frozen
 from konsil.errors import BadInput, Missing
 from konsil.federation.charter import Charter
 from konsil.federation.mailbox import Mailbox
+from konsil.federation.noise import Noise, protected
 from konsil.federation.progress import released_round
 from konsil.federation.slot import Kind, Slot
 from konsil.federation.steps import (
@@ -23,10 +26,17 @@ from konsil.federation.steps import (
     Prepare,
     Role,
     SendFingerprint,
+    Step,
     StoreModel,
     Train,
     TrainBaseline,
 )
+from konsil.federation.strategies.choice import DittoChoice
+from konsil.files import write_json
+from konsil.parties.abilities import norms_of, steered
+from konsil.parties.local_rounds import LocalRounds, local_rounds
+from konsil.parties.merging import form_of, specs_of
+from konsil.parties.outgoing import Message, Outgoing
 from konsil.parties.party import LearnerFor, Party
 from konsil.parties.words import figures_line
 from konsil.provenance import versions
@@ -52,6 +62,7 @@ class SiteParty(Party):
         super().__init__(home, mailbox, learner_for)
         self._cohort_for = cohort_for or (lambda name: read_frozen(SiteFolder(home).cohort(name).frozen))
         self._cohort: FrozenCohort | None = None
+        self._rounds: LocalRounds | None = None
         self.deeds = {
             Answer: self.answer,
             SendFingerprint: self.send_fingerprint,
@@ -99,15 +110,30 @@ class SiteParty(Party):
 
     def train(self, step: Train) -> None:
         """Train one round from the global model before it and post the update."""
-        base = self.letter(Kind.global_, round=step.round - 1).manifest.digest
-        tensors, began = self.global_model(step.round - 1), time.monotonic()
-        update = self.learner.train(self.cohort(), self.recipe(), tensors, step.round)
-        seconds = time.monotonic() - began
+        make = partial(self.trained, step.round)
+        outgoing = Outgoing(self.ledger.folder / "outgoing")
+        tensors, facts = make() if self.rules.privacy is None else outgoing.once(step.round, make)
+        self._send(Slot(Kind.update, self.mailbox.me, step.round), tensors, facts)
+        log.info("round %d of %d: %s", step.round, self.going.end, figures_line(facts["metrics"], facts["seconds"]))
+
+    def trained(self, number: int) -> Message:
+        """The update of a round as it is posted, and its facts."""
+        base = self.letter(Kind.global_, round=number - 1)
+        message, began = self.message(number - 1), time.monotonic()
+        update = self.rounds(message).train(self.cohort(), message, number)
         metrics = {key: value for key, value in update.metrics.items() if math.isfinite(value)}
-        facts = {"cases": update.cases, "steps": update.steps, "base": base, "metrics": metrics}
-        slot = Slot(Kind.update, self.mailbox.me, step.round)
-        self._send(slot, update.tensors, {**facts, "seconds": round(seconds, 3)})
-        log.info("round %d of %d: %s", step.round, self.going.end, figures_line(metrics, seconds))
+        facts = {"cases": update.cases, "steps": update.steps, "base": base.manifest.digest, "metrics": metrics}
+        facts["seconds"] = round(time.monotonic() - began, 3)
+        form = form_of(self.rules, specs_of(base), norms_of(self.rules, self.learner, self.recipe()))
+        return form.written(self._protected(update.tensors, message), message), facts
+
+    def _protected(self, tensors: Tensors, message: Tensors) -> Tensors:
+        """With noise, where the charter asks for it."""
+        if self.rules.privacy is None:
+            return tensors
+        noised, length = protected(tensors, message, self.rules.privacy, Noise())
+        log.info("the change had length %.6g; noise of %.6g is on every weight", length, self.rules.privacy.sigma)
+        return noised
 
     def train_baseline(self, step: TrainBaseline) -> None:
         """Train alone from the first weights and post the model."""
@@ -122,13 +148,73 @@ class SiteParty(Party):
         began = time.monotonic()
         last = self.going.last or 0
         chosen = released_round(self.look(), self.rules, last)
-        content: Json = {"round": chosen, "federated": self._scores(self.global_model(chosen)), "local": {}}
+        content: Json = {"round": chosen, "federated": self._scores(self.model_at(chosen)), "local": {}}
+        if (own := self.own_model_at(last)) is not None:
+            content["personal"] = self._scores(own)
         for site, tensors in self._local_models().items():
             content["local"][site] = self._scores(tensors)
         seconds = round(time.monotonic() - began, 3)
         slot = Slot(Kind.evaluation, self.mailbox.me, last)
         self._tell(slot, content, {"cases": len(self.cohort().split("test")), "seconds": seconds})
         log.info("evaluated %d models in %.1f s", 1 + len(content["local"]), seconds)
+
+    def rounds(self, message: Tensors) -> LocalRounds:
+        """How this site takes part under the charter's strategy; `message` is any global message of the run."""
+        if self._rounds is None or self._rounds.learner is not self.learner:
+            self._rounds = local_rounds(
+                self.rules,
+                self.mailbox.me,
+                learner=self.learner,
+                recipe=self.recipe(),
+                message=message,
+                folder=self.ledger.folder,
+                counted=self.counted,
+            )
+        return self._rounds
+
+    def counted(self, round: int) -> bool:  # noqa: A002
+        """Whether the global model of a round was made with my update of it."""
+        mine, made = Slot(Kind.update, self.mailbox.me, round), Slot(Kind.global_, CENTRE, round)
+        if mine not in self._letters or made not in self._letters:
+            return False
+        included = self._letters[made].manifest.facts.get("included", {})
+        return bool(included.get(self.mailbox.me, {}).get("digest") == self._letters[mine].manifest.digest)
+
+    def recipe(self) -> Json:
+        """The common recipe, or this site's own where the charter gives it settings of its own."""
+        if self._recipe is None and self.mailbox.me in self.rules.own_settings:
+            self._recipe = steered(self.learner).adapt(super().recipe())
+        return super().recipe()
+
+    def model_at(self, round: int) -> Tensors:  # noqa: A002
+        """The federation's model after `round` with what this site keeps of its own."""
+        message = self.message(round)
+        return self.rounds(message).model(message, round)
+
+    def own_model_at(self, round: int) -> Tensors | None:  # noqa: A002
+        """The second model that the strategy lets this site train; None under most."""
+        if not isinstance(self.rules.rule, DittoChoice):
+            return None
+        message = self.message(round)
+        return self.rounds(message).own_model(message, round)
+
+    def store_model(self, step: Step) -> None:
+        """Keep the released model, and beside it the site's own as `<run>-own` if the strategy has one."""
+        last = self.going.last or 0
+        if (own := self.own_model_at(last)) is not None:
+            self._keep_own(own, {"run": self.run, "round": last, "own_model_of": self.mailbox.me})
+        super().store_model(step)
+
+    def _keep_own(self, tensors: Tensors, card: Json) -> None:
+        """Write the folder of the site's own model, whole or not at all."""
+        folder = self.ledger.model.with_name(f"{self.run}-own")
+        part = folder.with_name(f".part-{folder.name}")
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        self.learner.save(self.recipe(), tensors, part)
+        write_json(part / "own.json", card)
+        shutil.rmtree(folder, ignore_errors=True)
+        part.replace(folder)
 
     def _scores(self, tensors: Tensors) -> Json:
         cases = self.learner.evaluate(self.cohort(), self.recipe(), tensors, "test")

@@ -8,9 +8,10 @@
     rounds[]                       per site: cases, steps, metrics, work_s (training), turnaround_s (from the global
                                    model to the update), waited_s (from the update to the next global model);
                                    remarks {site: what the strategy did to its update}
-    evaluation.<site>              figures on that site's test patients: federated, local.<trained at>
+    evaluation.<site>              figures on that site's test patients: federated, local.<trained at>, and personal
+                                   where the strategy gives the site a second model
     without_scores                 sites of the run whose evaluation is not there (or cannot be read from here)
-    dice                           means: federated.<site>, local.<trained at>.<tested at>
+    dice                           means: federated.<site>, local.<trained at>.<tested at>, perhaps personal.<site>
 
 What sites wrote is checked before it is counted; a score that is no number between 0 and 1 makes its message unusable.
 """
@@ -150,6 +151,7 @@ def _evaluation(
             local = local if isinstance(local, dict) else {}
             tables[site] = {
                 "federated": _means(content.get("federated")),
+                **({"personal": _means(content["personal"])} if "personal" in content else {}),
                 "local": {name: _means(local[name]) for name in charter.sites if name in local},
             }
         except BadMessage as error:
@@ -181,14 +183,16 @@ def _is_score(value: Any, key: str) -> bool:
 
 
 def dice_table(evaluation: Mapping[str, Json]) -> Json:
-    """`federated.<site>` and `local.<trained at>.<tested at>`: mean test Dice, None where it is not defined."""
+    """`federated.<site>`, `local.<trained at>.<tested at>`, `personal.<site>`: mean test Dice, None if undefined."""
     local: dict[str, dict[str, float | None]] = {}
     for tested, table in evaluation.items():
         for trained, means in table["local"].items():
             local.setdefault(trained, {})[tested] = means["dice"]["mean"]
+    own = {site: table["personal"]["dice"]["mean"] for site, table in evaluation.items() if "personal" in table}
     return {
         "federated": {site: table["federated"]["dice"]["mean"] for site, table in evaluation.items()},
         "local": local,
+        **({"personal": own} if own else {}),
     }
 
 

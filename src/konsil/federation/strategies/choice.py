@@ -25,6 +25,10 @@ class Choice(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     has_memory: ClassVar[bool] = False
     """Whether the rule remembers something from round to round."""
+    looks_back: ClassVar[bool] = False
+    """Whether the rule looks at the global model of the round before."""
+    needs: ClassVar[tuple[str, ...]] = ()
+    """What a learner has to be able to do for it (konsil.learners.protocol, `abilities`)."""
     name: str
     clip_norm: Length | None = None
 
@@ -38,6 +42,11 @@ class Choice(BaseModel):
         """Why it needs that many, as half a sentence."""
         return ""
 
+    @property
+    def what_leaves(self) -> str:
+        """What a site sends or keeps beyond its weights, as a sentence for the custodian; "" = nothing."""
+        return ""
+
 
 class FedAvgChoice(Choice):
     """Mean weighted by training cases."""
@@ -49,6 +58,7 @@ class FedAvgMChoice(Choice):
     """FedAvg with momentum at the centre."""
 
     has_memory: ClassVar[bool] = True
+    looks_back: ClassVar[bool] = True
     name: Literal["fedavgm"] = "fedavgm"
     learning_rate: Rate = 1.0
     momentum: Decay = 0.9
@@ -58,6 +68,7 @@ class FedAdamChoice(Choice):
     """Adam at the centre."""
 
     has_memory: ClassVar[bool] = True
+    looks_back: ClassVar[bool] = True
     name: Literal["fedadam"] = "fedadam"
     learning_rate: Rate = 0.01
     beta_1: Decay = 0.9
@@ -128,6 +139,75 @@ class MultiKrumChoice(KrumChoice):
         return f"{super().why} and at least keep + f"
 
 
+class FedProxChoice(Choice):
+    """FedAvg of sites that are held near the global model by a proximal term of weight `mu`."""
+
+    needs: ClassVar[tuple[str, ...]] = ("steering",)
+    name: Literal["fedprox"] = "fedprox"
+    mu: Rate = 0.01
+
+
+class ScaffoldChoice(Choice):
+    """Control variates against drift: the gradients are corrected by what the other sites would have added."""
+
+    looks_back: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ("steering", "plain steps")
+    name: Literal["scaffold"] = "scaffold"
+    learning_rate: Rate = 1.0
+    clip_norm: None = None
+
+    @property
+    def what_leaves(self) -> str:
+        """The control variate."""
+        return (
+            "With them, encrypted for the centre, how the mean gradient of the round has changed since the round "
+            "before (SCAFFOLD's control variate): as many numbers again as the model has weights."
+        )
+
+
+class FedBNChoice(Choice):
+    """FedAvg of all but the normalisation layers, which stay at their site."""
+
+    looks_back: ClassVar[bool] = True
+    needs: ClassVar[tuple[str, ...]] = ("norms",)
+    name: Literal["fedbn"] = "fedbn"
+
+    @property
+    def what_leaves(self) -> str:
+        """What stays."""
+        return "The normalisation layers are not among these weights: they stay at the site."
+
+
+class DittoChoice(Choice):
+    """FedAvg, and at every site a second model of its own, held near the global one with weight `lam`."""
+
+    needs: ClassVar[tuple[str, ...]] = ("steering", "second model")
+    name: Literal["ditto"] = "ditto"
+    lam: Rate = 0.1
+
+    @property
+    def what_leaves(self) -> str:
+        """What stays, and what is told of it."""
+        return (
+            "A second model, trained for this site alone, stays here. Its scores on the held-out patients are sent "
+            "like those of the others."
+        )
+
+
+class AsymFedAvgChoice(Choice):
+    """FedAvg of the tensors that fit; `settings` gives sites with another plan their own settings of the learner."""
+
+    looks_back: ClassVar[bool] = True
+    name: Literal["asym_fedavg"] = "asym_fedavg"
+    settings: Mapping[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @property
+    def what_leaves(self) -> str:
+        """What stays at a site with a plan of its own."""
+        names = ", ".join(self.settings)
+        return f"At {names}, weights that the other sites' network does not have stay at the site." if names else ""
+
+
 CHOICES: tuple[type[Choice], ...] = (
     FedAvgChoice,
     FedAvgMChoice,
@@ -137,6 +217,11 @@ CHOICES: tuple[type[Choice], ...] = (
     TrimmedMeanChoice,
     KrumChoice,
     MultiKrumChoice,
+    FedProxChoice,
+    ScaffoldChoice,
+    FedBNChoice,
+    DittoChoice,
+    AsymFedAvgChoice,
 )
 NAMES = tuple(str(choice.model_fields["name"].default) for choice in CHOICES)
 
@@ -167,7 +252,12 @@ StrategyChoice: TypeAlias = Annotated[
     | Annotated[MedianChoice, Tag("median")]
     | Annotated[TrimmedMeanChoice, Tag("trimmed_mean")]
     | Annotated[KrumChoice, Tag("krum")]
-    | Annotated[MultiKrumChoice, Tag("multi_krum")],
+    | Annotated[MultiKrumChoice, Tag("multi_krum")]
+    | Annotated[FedProxChoice, Tag("fedprox")]
+    | Annotated[ScaffoldChoice, Tag("scaffold")]
+    | Annotated[FedBNChoice, Tag("fedbn")]
+    | Annotated[DittoChoice, Tag("ditto")]
+    | Annotated[AsymFedAvgChoice, Tag("asym_fedavg")],
     Discriminator(_tag),
     BeforeValidator(spelled),
 ]

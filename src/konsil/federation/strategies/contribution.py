@@ -45,12 +45,18 @@ Specs: TypeAlias = Mapping[str, Spec]
 class Contribution:
     """One site's update: its weight (training cases, > 0) and a way to read its numbers from the beginning.
 
-    `open()` gives (name, offset in elements, 1-D chunk) in any order of names, each tensor front to back.
+    `open()` gives (name, offset in elements, 1-D chunk) in any order of names, each tensor front to back. `names`:
+    which tensors it holds, where a strategy lets a site keep some (None: all of the model's).
     """
 
     site: str
     weight: int
     open: Callable[[], Iterator[Chunk]]
+    names: frozenset[str] | None = None
+
+    def holds(self, name: str) -> bool:
+        """Whether that tensor was sent."""
+        return self.names is None or name in self.names
 
 
 class Unusable(BadMessage):
@@ -91,18 +97,18 @@ def total_weight(contributions: list[Contribution]) -> int:
     return sum(contribution.weight for contribution in contributions)
 
 
-def fault(facts: Json, announced: Specs, *, base: str, specs: Specs, most_cases: int) -> str:
-    """Why an update cannot be used, judged by its manifest alone; "" = nothing wrong.
+def fault(facts: Json, *, base: str, most_cases: int) -> str:
+    """Why an update cannot be used, judged by the facts of its manifest; "" = nothing wrong.
 
-    `base` is the digest of the global model of the round before, `specs` the tensors of that model, `most_cases` the
-    training cases the site announced in its fingerprint: an update may not weigh more than that.
+    `base` is the digest of the global model of the round before, `most_cases` the training cases the site announced in
+    its fingerprint: an update may not weigh more than that.
     """
     cases = facts.get("cases")
     if not isinstance(cases, int) or isinstance(cases, bool) or not 0 < cases <= most_cases:
         return f"its weight is not usable; expected 1 to {most_cases} training cases, got {cases!r:.40}"
     if facts.get("base") != base:
         return "it did not start from the global model of the round before"
-    return tensor_fault(announced, specs)
+    return ""
 
 
 def tensor_fault(announced: Specs, specs: Specs) -> str:
@@ -121,8 +127,9 @@ class Reading:
     """Checks one site's chunks while they pass: known names, right type, front to back, complete, finite."""
 
     def __init__(self, contribution: Contribution, specs: Specs) -> None:
-        self.contribution, self.specs = contribution, specs
-        self.seen = dict.fromkeys(specs, 0)
+        self.contribution = contribution
+        self.specs = {name: spec for name, spec in specs.items() if contribution.holds(name)}
+        self.seen = dict.fromkeys(self.specs, 0)
 
     def chunks(self) -> Iterator[Chunk]:
         """The checked chunks. Raises Unusable at the first that is wrong, or at the end if some are missing."""

@@ -31,23 +31,24 @@ class FedAvg(Strategy):
 
     def combine(self, contributions: list[Contribution], specs: Specs) -> Tensors:
         """Average in one pass; shapes, dtypes and order of `specs`. Raises Unusable, BadMessage."""
-        total = total_weight(contributions)
+        total_weight(contributions)
         sums = {name: np.zeros(spec.size) for name, spec in specs.items() if spec.is_averaged}
         same = {name: np.zeros(spec.size, spec.dtype) for name, spec in specs.items() if not spec.is_averaged}
-        for place, contribution in enumerate(contributions):
+        source: dict[str, str] = {}
+        for contribution in contributions:
             for name, offset, chunk in Reading(contribution, specs).chunks():
                 part = slice(offset, offset + chunk.size)
                 if name in sums:
                     sums[name][part] += np.multiply(chunk, contribution.weight, dtype=np.float64)
-                elif place == 0:
+                elif source.setdefault(name, contribution.site) == contribution.site:
                     same[name][part] = chunk
                 elif not np.array_equal(same[name][part], chunk):
-                    first = contributions[0].site
                     raise Unusable(
-                        contribution.site, f"the whole numbers of tensor {name} differ from those of {first}"
+                        contribution.site, f"the whole numbers of tensor {name} differ from those of {source[name]}"
                     )
+        weights = {name: sum(part.weight for part in contributions if part.holds(name)) for name in sums}
         return {
-            name: (_mean(sums.pop(name), total, spec.dtype) if name in sums else same[name]).reshape(spec.shape)
+            name: (_mean(sums.pop(name), weights[name], spec.dtype) if name in sums else same[name]).reshape(spec.shape)
             for name, spec in specs.items()
         }
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -43,7 +44,7 @@ class NormClipping(Strategy):
             return contribution
         self.remarks[contribution.site] = f"was shortened: its change had length {length:.6g}, allowed {self.limit:g}"
         opened = partial(self._shortened, contribution, specs, self.limit / length)
-        return Contribution(contribution.site, contribution.weight, opened)
+        return replace(contribution, open=opened)
 
     def length(self, contribution: Contribution, specs: Specs) -> float:
         """‖w_k − x_t‖₂ over the floating tensors. Raises Unusable, also where it is beyond all numbers."""

@@ -52,9 +52,9 @@ class ServerOptimizer(Strategy):
             x = np.asarray(self.before[name], np.float64)
             held = {letter: self._held(letter, name, spec) for letter in self.remembers}
             move, after = self.step(np.asarray(mean[name], np.float64) - x, held)
-            made[name] = _within(name, x + self.learning_rate * move, spec.dtype)
+            made[name] = within(name, x + self.learning_rate * move, spec.dtype)
             for letter, array in after.items():
-                memory[f"{letter}/{name}"] = _within(name, array, memory_dtype(spec))
+                memory[f"{letter}/{name}"] = within(name, array, memory_dtype(spec))
         self.memory = memory
         return made
 
@@ -86,7 +86,8 @@ def memory_specs(specs: Specs, letters: tuple[str, ...]) -> dict[str, Spec]:
     }
 
 
-def _within(name: str, array: Array, dtype: str) -> npt.NDArray[Any]:
+def within(name: str, array: Array, dtype: str) -> npt.NDArray[Any]:
+    """The array rounded to its dtype; KonsilError where it leaves the range."""
     with np.errstate(over="ignore"):
         cast = array.astype(dtype)
     if not np.isfinite(cast).all():

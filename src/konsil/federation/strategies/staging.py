@@ -60,6 +60,11 @@ class Staged:
             rows = [self._read((end - begin) * width, self._at(i, name, begin)) for i in range(len(self.sites))]
             yield slice(begin, end), np.stack([np.frombuffer(row, spec.dtype) for row in rows])
 
+    def part(self, place: int, name: str, offset: int, size: int) -> npt.NDArray[Any]:
+        """`size` numbers of one site's tensor, from `offset` on."""
+        dtype = np.dtype(self.specs[name].dtype)
+        return np.frombuffer(self._read(size * dtype.itemsize, self._at(place, name, offset)), dtype)
+
     def agreed(self, name: str) -> npt.NDArray[Any]:
         """The whole numbers that most sites sent, in the model's shape; Unusable names the first that differs."""
         spec, digests = self.specs[name], self._digests[name]

@@ -11,12 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from konsil.errors import BadMessage
 from konsil.learners.nnunet import environment
 from konsil.learners.nnunet import recipe as recipes
 from konsil.learners.nnunet.dataset import cases_of, check_fit
 from konsil.learners.nnunet.settings import parse_data, parse_settings
 from konsil.learners.protocol import Split, Update
-from konsil.types import Json, Tensors
+from konsil.types import Json, Steering, Tensors
 
 if TYPE_CHECKING:
     from konsil.cohort.frozen import FrozenCohort
@@ -37,6 +38,12 @@ class NnUNet:
         self.extra_rounds = extra_rounds
         self._session: Session | None = None
 
+    @property
+    def abilities(self) -> frozenset[str]:
+        """What strategies may ask for; steps are plain gradient steps only without momentum."""
+        always = {"steering", "second model", "norms", "own plan"}
+        return frozenset(always if self.settings.momentum else always | {"plain steps"})
+
     def fingerprint(self, cohort: FrozenCohort) -> Json:
         """Describe the training and validation cases in numbers."""
         with environment.at(self.home):
@@ -50,6 +57,24 @@ class NnUNet:
             from konsil.learners.nnunet.planning import plan
 
             return plan(fingerprints, self.data, self.settings, rounds=self.rounds, seed=self.seed, run=self.run)
+
+    def adapt(self, recipe: Json) -> Json:
+        """Plan once more with this site's settings, from the merged fingerprint; the common recipe if it has none."""
+        recipes.check(recipe)
+        if recipes.settings_of(recipe) == self.settings:
+            return recipe
+        with environment.at(self.home):
+            from konsil.learners.nnunet.planning import planned
+
+            merged, dataset = recipe["fingerprint"], recipe["dataset"]
+            return planned(merged, dataset, self.settings, rounds=self.rounds, seed=self.seed, run=self.run)
+
+    def norms(self, recipe: Json) -> tuple[str, ...]:
+        """The affine parameters of the normalisation layers, as the recipe names them."""
+        recipes.check(recipe)
+        if "norms" not in recipe["plans"]["konsil"]:
+            raise BadMessage("the recipe does not name the normalisation layers", hint="An older Konsil planned it")
+        return tuple(recipe["plans"]["konsil"]["norms"])
 
     def prepare(self, cohort: FrozenCohort, recipe: Json) -> None:
         """Preprocess the cohort with nnU-Net by the common plan."""
@@ -67,11 +92,20 @@ class NnUNet:
 
             return tensors.read(network.build(recipe))
 
-    def train(self, cohort: FrozenCohort, recipe: Json, tensors: Tensors, round: int) -> Update:  # noqa: A002
-        """One round from the global weights; the trainer stays warm for the next."""
+    def train(
+        self,
+        cohort: FrozenCohort,
+        recipe: Json,
+        tensors: Tensors,
+        round: int,  # noqa: A002
+        *,
+        steering: Steering | None = None,
+        chain: str = "federated",
+    ) -> Update:
+        """One round from the given weights; the trainer stays warm for the next."""
         self._accept(recipe)
         with environment.at(self.home, self._training()):
-            return self._warm().round(cohort, recipe, tensors, round)
+            return self._warm().round(cohort, recipe, tensors, round, chain=chain, steering=steering)
 
     def baseline(self, cohort: FrozenCohort, recipe: Json, tensors: Tensors) -> Tensors:
         """All rounds alone, from the same first weights."""

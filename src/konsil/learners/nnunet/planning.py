@@ -17,7 +17,7 @@ from typing import Any
 
 from konsil.errors import Refused
 from konsil.files import read_json, write_json
-from konsil.learners.nnunet import environment, merging
+from konsil.learners.nnunet import environment, merging, network, tensors
 from konsil.learners.nnunet.dataset import FILE_ENDING, dataset_json, dataset_name
 from konsil.learners.nnunet.recipe import PLANS, seal
 from konsil.learners.nnunet.settings import Data, Network, NnUNetSettings
@@ -39,9 +39,14 @@ def plan(
     merging.agree(sites, data)
     total = sum(one.train + one.validation for one in sites.values())
     dataset = dataset_json(data, total)
-    merged = merging.merge(sites, data)
+    return planned(merging.merge(sites, data), dataset, settings, rounds=rounds, seed=seed, run=run)
+
+
+def planned(merged: Json, dataset: Json, settings: NnUNetSettings, *, rounds: int, seed: int, run: str) -> Json:
+    """The recipe for these settings. The normalisation layers are named here, where the network is known."""
     plans = only(run_planner(merged, dataset, settings, dataset_name(run)), settings)
     plans["konsil"] = {"settings": settings.model_dump(mode="json"), "rounds": rounds, "seed": seed}
+    plans["konsil"]["norms"] = tensors.norms(network.build({"plans": plans, "dataset": dataset}))
     return seal({"plans": plans, "dataset": dataset, "fingerprint": merged, "nnunetv2": metadata.version("nnunetv2")})
 
 

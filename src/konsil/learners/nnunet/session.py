@@ -22,12 +22,13 @@ from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMu
 from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 
 from konsil.cohort.frozen import FrozenCohort
-from konsil.errors import BadSetting, Missing, Refused, Unavailable
+from konsil.errors import BadMessage, BadSetting, Missing, Refused, Unavailable
 from konsil.files import read_json
 from konsil.learners.nnunet import device, environment, keepsake, preparation, tensors
 from konsil.learners.nnunet.recipe import PLANS, configuration_of, settings_of
+from konsil.learners.nnunet.steering import steered
 from konsil.learners.protocol import Update
-from konsil.types import Json, Tensors
+from konsil.types import Json, Steering, Tensors
 
 log = logging.getLogger(__name__)
 FEDERATED, ALONE = "federated", "alone"
@@ -63,9 +64,16 @@ class Session:
         atexit.register(weakref.finalize(self, finish, self.loaders))  # whichever comes first
 
     def round(
-        self, cohort: FrozenCohort, recipe: Json, weights: Tensors, number: int, *, chain: str = FEDERATED
+        self,
+        cohort: FrozenCohort,
+        recipe: Json,
+        weights: Tensors,
+        number: int,
+        *,
+        chain: str = FEDERATED,
+        steering: Steering | None = None,
     ) -> Update:
-        """Train round `number` (1 … rounds) from `weights` and keep what the next round needs."""
+        """Train round `number` (1 … rounds) from `weights`, steered, and keep what the next round of `chain` needs."""
         rounds = recipe["plans"]["konsil"]["rounds"] + self.extra_rounds
         if not 1 <= number <= rounds:
             raise BadSetting("there is no such round", expected=f"1 to {rounds}", got=str(number))
@@ -77,6 +85,7 @@ class Session:
             self.remember(trainer, recipe, number, chain)
             trainer.current_epoch = (number - 1) * settings_of(recipe).local_epochs
             trainer.steps_done = 0
+        with self.enough_memory(), steered(trainer, steering) as rates:
             for _ in range(settings_of(recipe).local_epochs):
                 run_epoch(trainer)
         metrics = self.judge(trainer, number)
@@ -86,7 +95,7 @@ class Session:
         self.last = (chain, number)
         metrics["seconds"] = time.monotonic() - began
         log.info("round %d of %d (%s): %s", number, rounds, chain, spoken(metrics))
-        return Update(trained, len(cohort.split("train")), trainer.steps_done, metrics)
+        return Update(trained, len(cohort.split("train")), trainer.steps_done, metrics, rates.total)
 
     def alone(self, cohort: FrozenCohort, recipe: Json, weights: Tensors) -> Tensors:
         """Train all rounds without exchange, going on after the last round that was kept."""
@@ -156,6 +165,9 @@ def start(home: Path, recipe: Json, extra_rounds: int = 0) -> Any:
     device.set_up(place, settings)
     trainer = find_trainer()(plans, configuration_of(recipe), 0, read_json(folder / "dataset.json"), place)
     trainer.on_train_start()
+    named = recipe["plans"]["konsil"].get("norms")
+    if named is not None and named != tensors.norms(trainer.network):
+        raise BadMessage("the recipe names other normalisation layers than the network has", hint="Ask the centre")
     return trainer
 
 

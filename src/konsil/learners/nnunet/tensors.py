@@ -13,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from konsil.errors import BadMessage, Refused
 from konsil.types import Tensors
@@ -31,6 +32,17 @@ def unique(network: nn.Module) -> dict[str, torch.Tensor]:
             seen.add(place)
             found[name] = tensor
     return found
+
+
+def norms(network: nn.Module) -> list[str]:
+    """First names of the parameters and statistics of normalisation layers: instance, batch, group, layer norm."""
+    places = {
+        tensor.untyped_storage().data_ptr()
+        for layer in plain(network).modules()
+        if isinstance(layer, _NormBase | nn.GroupNorm | nn.LayerNorm)
+        for tensor in layer.state_dict().values()
+    }
+    return [name for name, tensor in unique(network).items() if tensor.untyped_storage().data_ptr() in places]
 
 
 def plain(network: nn.Module) -> nn.Module:
