@@ -35,6 +35,7 @@ demo-stop: $(READY) ## End a demo that was left running.
 
 test: $(READY) lint ## Lint and all tests but the whole demo.
 	@sh scripts/need_chromium.sh
+	@sh scripts/need_programs.sh
 	@echo "== Tests"
 	@$(BIN)/python -m pytest
 
@@ -44,7 +45,8 @@ images: $(READY) ## Take the pictures of docs/images anew, with a real browser.
 
 test-all: $(READY) lint ## All tests and the whole demo.
 	@sh scripts/need_chromium.sh
-	@$(BIN)/python -m pytest -m "demo or not demo"
+	@sh scripts/need_programs.sh
+	@KONSIL_FUZZ=10000 $(BIN)/python -m pytest -m "demo or not demo"
 
 lint: $(READY) ## ruff, mypy strict, import layers.
 	@echo "== Lint"

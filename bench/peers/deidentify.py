@@ -61,14 +61,16 @@ def run_konsil(source: Path, target: Path) -> Row:
     from konsil.cohort.cases import Case
     from konsil.dicom.deidentify import copy_file
     from konsil.dicom.pseudonyms import Pseudonyms
+    from konsil.dicom.rebuild import Copier
     from konsil.errors import KonsilError
 
+    copier = Copier("series", Case("abcdefghij", "20000101"), Pseudonyms(bytes(32)))
     done, crashed = 0, {}
     for path in sorted(path for path in source.rglob("*") if path.is_file()):
         name = str(path.relative_to(source))
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         try:
-            copy_file(source, name, target / name, "series", Case("abcdefghij", "20000101"), Pseudonyms(bytes(32)))
+            copy_file(source, name, target / name, copier)
             done += 1
         except KonsilError as error:
             crashed[name] = error.sentence

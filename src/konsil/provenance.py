@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import metadata
 
 from konsil.types import Json
@@ -11,6 +12,12 @@ PARTS = ("konsil", "numpy", "SimpleITK", "dcm2niix", "pydicom", "nibabel", "torc
 
 def versions() -> Json:
     """Installed versions by distribution name; parts that are not installed are left out."""
+    return dict(installed())
+
+
+@cache
+def installed() -> Json:
+    """The same, looked up once: it takes as long as packing an image."""
     found: Json = {}
     for name in PARTS:
         try:

@@ -1,3 +1,4 @@
+import gzip
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 
 from konsil.cohort.derivative import fingerprint, is_current, sidecar, stamp
 from konsil.cohort.grid import as_itk, coarsened, from_itk, ras_matrix
-from konsil.cohort.volume import Volume, read_volume, write_volume
+from konsil.cohort.volume import Volume, read_mask, read_volume, write_volume
 from konsil.errors import BadInput, Missing
 
 OBLIQUE = np.array([[0.9, -0.2, 0, 5], [0.2, 0.9, 0, -7], [0, 0, 2, 3], [0, 0, 0, 1.0]])
@@ -90,6 +91,33 @@ def test_a_truncated_file_is_refused_and_an_absent_one_missing(tmp_path: Path) -
         read_volume(tmp_path / "a.nii.gz", "the scan")
     with pytest.raises(Missing):
         read_volume(tmp_path / "b.nii.gz", "the scan")
+
+
+def test_a_changed_byte_is_noticed_by_the_checksum(tmp_path: Path) -> None:
+    write_volume(tmp_path / "a.nii.gz", ramp())
+    content = bytearray(gzip.decompress((tmp_path / "a.nii.gz").read_bytes()))
+    content[-1] ^= 1
+    packed = bytearray(gzip.compress(bytes(content)))
+    packed[-8:] = (tmp_path / "a.nii.gz").read_bytes()[-8:]  # checksum and length of what was meant
+    (tmp_path / "a.nii.gz").write_bytes(packed)
+    with pytest.raises(BadInput, match="cannot be read"):
+        read_volume(tmp_path / "a.nii.gz", "the scan")
+
+
+@pytest.mark.parametrize("kind", ["Nifti1Image", "Nifti2Image"])
+def test_what_others_wrote_is_read_as_well(tmp_path: Path, kind: str) -> None:
+    import nibabel
+
+    for name in ("a.nii.gz", "a.nii"):
+        nibabel.save(getattr(nibabel, kind)(ramp().data, OBLIQUE), tmp_path / name)
+        np.testing.assert_array_equal(read_volume(tmp_path / name, "the image").data, ramp().data)
+
+
+def test_a_mask_is_true_above_0(tmp_path: Path) -> None:
+    write_volume(tmp_path / "a.nii.gz", ramp(np.uint8))
+    mask = read_mask(tmp_path / "a.nii.gz", "the mask").data
+    assert mask.dtype == np.bool_
+    np.testing.assert_array_equal(mask, ramp().data > 0)
 
 
 def test_a_derived_file_is_current_until_its_source_changes(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from konsil.cohort.cases import Case
 from konsil.dicom.codestream import frame_only, without_remarks
 from konsil.dicom.deidentify import copy_file
 from konsil.dicom.pseudonyms import Pseudonyms
+from konsil.dicom.rebuild import Copier
 
 WHO = b"Plantagenet"
 PICTURE = np.arange(64 * 64, dtype=np.uint8).reshape(64, 64)
@@ -75,7 +76,7 @@ def test_several_frames_keep_their_order() -> None:
 @pytest.mark.parametrize("number", range(1, 10))
 def test_real_files_of_nine_syntaxes_keep_their_voxels(number: int, data: Path, tmp_path: Path) -> None:
     source = data / "dicom" / "nasty_dcm_qa_ts" / "In"
-    copy_file(source, f"{number}.dcm", tmp_path / "copy.dcm", "T1w", Case("p", "1"), Pseudonyms(bytes(32)))
+    copy_file(source, f"{number}.dcm", tmp_path / "copy.dcm", Copier("T1w", Case("p", "1"), Pseudonyms(bytes(32))))
     before, after = pydicom.dcmread(source / f"{number}.dcm"), pydicom.dcmread(tmp_path / "copy.dcm")
     if not before.file_meta.TransferSyntaxUID.is_encapsulated:
         assert after.PixelData == before.PixelData

@@ -183,17 +183,19 @@ def test_the_scale_of_philips_makes_the_values_of_the_originals(tmp_path: Path, 
     from konsil.dicom.deidentify import copy_file
     from konsil.dicom.geometry import HEAD, frames_of, grid_of
     from konsil.dicom.pseudonyms import Pseudonyms
+    from konsil.dicom.rebuild import Copier
 
     originals, copied = tmp_path / "originals", tmp_path / "copied"
     series(originals, Manufacturer="Philips Medical Systems", RescaleSlope=2.0, RescaleIntercept=0.0)
     copied.mkdir()
+    copier = Copier("T1w", Case("p", "1"), Pseudonyms(bytes(32)))
     for file in sorted(originals.iterdir()):
         header = pydicom.dcmread(file)
         block = header.private_block(0x2005, "Philips MR Imaging DD 001", create=True)
         block.add_new(0x0D, "FL", 0.0)
         block.add_new(0x0E, "FL", 0.25)
         header.save_as(file)
-        copy_file(originals, file.name, copied / f"{file.name}.dcm", "T1w", Case("p", "1"), Pseudonyms(bytes(32)))
+        copy_file(originals, file.name, copied / f"{file.name}.dcm", copier)
     grid = grid_of(frames_of(map(pydicom.dcmread, originals.iterdir())), HEAD)
     brightest = []
     for folder in (originals, copied):

@@ -24,6 +24,7 @@ from konsil.dicom.deidentify import SOURCES, copy_file
 from konsil.dicom.geometry import HEAD, Limits
 from konsil.dicom.headers import read_inbox
 from konsil.dicom.pseudonyms import Pseudonyms
+from konsil.dicom.rebuild import Copier
 from konsil.dicom.scan import scan
 from konsil.dicom.series import group
 from konsil.errors import BadInput
@@ -97,8 +98,9 @@ def test_headers_tell_what_it_shows(data: Path, name: str) -> None:
 def copies(source: Path, target: Path, names: list[str] | None = None) -> Path:
     """De-identified copies of a folder, as the step before the conversion leaves them."""
     target.mkdir(parents=True)
+    copier = Copier(target.name, CASE, Pseudonyms(bytes(32)))
     for count, name in enumerate(names or sorted(file.name for file in source.iterdir())):
-        copy_file(source, name, target / f"{count:04d}.dcm", target.name, CASE, Pseudonyms(bytes(32)))
+        copy_file(source, name, target / f"{count:04d}.dcm", copier)
     return target
 
 
@@ -155,7 +157,7 @@ def unfolded(folder: Path, tmp_path: Path) -> np.ndarray:
     """What the converter makes of a folder with one mosaic."""
     with (tmp_path / "handle").open("w") as handle:
         assert run(folder, tmp_path, T1W, handle.fileno()).lost == ()
-    image: Any = nib.load(tmp_path / "volume.nii.gz")
+    image: Any = nib.load(tmp_path / "volume.nii")
     return np.asarray(image.dataobj)
 
 

@@ -6,12 +6,13 @@ import json
 import os
 import threading
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from konsil.errors import BadInput, BadMessage, BadSetting, Unavailable
+from konsil.errors import BadInput, BadMessage, BadSetting, Missing, Unavailable
 from konsil.federation.mailbox import Kind, Mailbox, Slot
 from konsil.federation.manifest import MANIFEST_LIMIT
 from konsil.storage.folder import FolderStore
@@ -31,6 +32,16 @@ class Party:
     def box(self, name: str, folder: Path | None = None) -> Mailbox:
         identity = self.identities[name]
         return Mailbox(self.store, me=name, run=RUN, identity=identity, roster=self.roster, folder=folder)
+
+    @staticmethod
+    def no_message(words: str) -> Callable[[str, str], None]:
+        """A `get` that finds no keys and must not be asked for a message."""
+
+        def get(bucket: str, key: str) -> None:
+            assert key.startswith("_konsil/keys/"), words
+            raise Missing("there is none")
+
+        return get
 
     def objects(self, kind: str = "[mp]a*") -> list[Path]:
         return sorted((self.root / "store" / "site-a").rglob(f"{kind}-*.*"))
@@ -114,7 +125,7 @@ def test_a_huge_object_is_refused_before_it_is_read(party, monkeypatch):
     folder.mkdir(parents=True)
     (folder / f"manifest-{'0' * 64}.json").write_bytes(b"{" * (MANIFEST_LIMIT + 1))
     box = party.box("centre")
-    monkeypatch.setattr(party.store, "get", lambda *_: pytest.fail("it was fetched"))
+    monkeypatch.setattr(party.store, "get", Party.no_message("it was fetched"))
     assert box.letters() == []
     assert "too long" in box.refused[0].sentence
 
@@ -212,7 +223,7 @@ def test_a_manifest_is_fetched_once(party, monkeypatch):
     party.box("A").post_json(SLOT, {}, recipients=["centre"])
     box = party.box("centre")
     first = box.letters()
-    monkeypatch.setattr(party.store, "get", lambda *_: pytest.fail("it was fetched again"))
+    monkeypatch.setattr(party.store, "get", Party.no_message("it was fetched again"))
     assert box.letters() == first
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from konsil.errors import BadMessage, KonsilError
-from konsil.federation.enrolment_centre import accept_all, init, invite, revoke, store_server
+from konsil.federation.enrolment_centre import init, invite, revoke, store_server
 from konsil.federation.enrolment_site import is_accepted, join
+from konsil.federation.enrolment_sites import accept_all
 from konsil.federation.mailbox import Kind, Mailbox, Slot, open_mailbox, open_store, runs
 from konsil.trust.audit import Audit
 from konsil.trust.membership import connection_of, membership
@@ -185,7 +186,24 @@ def test_a_revoked_site_is_out(federation):
     assert soon(lambda: states(federation)["C"] == "enrolled")
     federation.box("C").post_json(Slot(Kind.answer, "C"), {}, recipients=["centre"])
     assert soon(lambda: "answers/C" in places(federation.box("centre")))
+    store, warm = open_store(federation.homes["C"]), federation.box("centre")
+    theirs = federation.box("C")
+    warm.letters()
     revoke(federation.homes["centre"], "C")
-    assert "answers/C" not in places(federation.box("centre"))
+    assert soon(lambda: refuses(lambda: store.put("site-c", "x", b"x")))  # the server has known this key for seconds
+    assert refuses(lambda: store.get("global", f"{RUN}/charter").__enter__())
+    assert store.list("site-c") == []
+    with pytest.raises(KonsilError):
+        theirs.post_json(Slot(Kind.fingerprint, "C"), {}, recipients=["centre"])
+    assert "answers/C" in places(warm)  # what was accepted stays readable
+    assert warm.revoked == {"C"}
     with pytest.raises(KonsilError):
         invite(federation.homes["centre"], "C", federation.root / "C.pass")  # never over another file
+
+
+def refuses(attempt: Callable[[], object]) -> bool:
+    try:
+        attempt()
+    except KonsilError:
+        return True
+    return False

@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 
 from konsil.evaluation.metrics import CaseMetrics
 from konsil.federation.charter import Charter, parse_charter
-from konsil.federation.mailbox import Mailbox
+from konsil.federation.enrolment_centre import init, invite
+from konsil.federation.enrolment_site import join
+from konsil.federation.enrolment_sites import accept_all
+from konsil.federation.mailbox import Mailbox, open_mailbox
 from konsil.federation.steps import Abort, Finish, Step, Wait
 from konsil.learners.protocol import Update
 from konsil.parties.centre import CentreParty
@@ -210,6 +213,35 @@ class World:
     def final(self) -> Model:
         with np.load(self.home(CENTRE) / "models" / self.charter.run / "line.npz") as stored:
             return dict(stored)
+
+
+class Enrolled(World):
+    """The same with homes as they are in a hospital: passes, keys on the disk, an audit log; the store is a folder."""
+
+    def __post_init__(self) -> None:
+        self.store = ShiftedStore(self.root / "store")
+        init(self.home(CENTRE), self.store.path.resolve().as_uri())
+        for site in self.charter.sites:
+            invite(self.home(CENTRE), site, self.root / f"{site}.pass")
+            join(self.home(site), self.root / f"{site}.pass")
+        accept_all(self.home(CENTRE))
+        self.party(CENTRE).ledger.keep_charter(self.charter)
+        for site in self.charter.sites:
+            self.party(site).ledger.decide(accepted=True, by="custodian", cohort=site.lower() * 2)
+
+    def mailbox(self, name: str) -> Mailbox:
+        return open_mailbox(self.home(name), self.charter.run)
+
+
+@pytest.fixture
+def make_enrolled(tmp_path: Path) -> Callable[..., Enrolled]:
+    """A world of enrolled parties with any rule of the charter changed."""
+
+    def make(name: str = "world", **rules: Any) -> Enrolled:
+        rules = {"run": "lines-1", "sites": list(CASES), "rounds": 3, **rules}
+        return Enrolled(tmp_path / name, parse_charter(rules))
+
+    return make
 
 
 @pytest.fixture

@@ -187,7 +187,7 @@ def test_a_wrong_address_is_a_sentence(endpoint):
 
 def test_a_name_that_does_not_exist_is_unavailable():
     with pytest.raises(Unavailable, match="does not answer"):
-        S3Store("http://no-such-host.invalid:9", "key12345", "sec12345", tries=1).list("bucket")
+        S3Store("https://no-such-host.invalid:9", "key12345", "sec12345", tries=1).list("bucket")
 
 
 def test_a_missing_authority_file_is_a_sentence(tmp_path):
@@ -197,4 +197,4 @@ def test_a_missing_authority_file_is_a_sentence(tmp_path):
 
 def test_an_object_of_unknown_size_is_refused():
     with pytest.raises(BadInput, match="5 GiB"):
-        S3Store("http://store:9000", "key12345", "sec12345").put("bucket", "k", BytesIO(b"x"))
+        S3Store("https://store:9000", "key12345", "sec12345").put("bucket", "k", BytesIO(b"x"))

@@ -167,6 +167,38 @@ def test_a_certificate_of_somebody_else_is_refused(place, tmp_path):
     assert stranger.pem not in place.ca_file.read_text()
 
 
+def test_a_certificate_out_of_date_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("konsil.trust.authority.SERVER_DAYS", 0)
+    monkeypatch.setattr("konsil.trust.authority.SKEW", timedelta(days=2))
+    authority, keys = Authority(tmp_path), Users(tmp_path / "store").add("site-a", {"site-a": "rw", "global": "ro"})
+    monkeypatch.setattr("konsil.trust.authority.SERVER_DAYS", -1)
+    authority.certify("127.0.0.1", tmp_path / "store")
+    endpoint = f"https://127.0.0.1:{free_port()}"
+    ca_file = tmp_path / "authority" / "authority.pem"
+    with StoreServer(tmp_path / "store", endpoint), pytest.raises(BadSetting, match="out of date"):
+        S3Store(endpoint, *keys, ca_file, tries=1).list("site-a")
+
+
+def test_a_certificate_for_another_name_is_refused(tmp_path):
+    authority, keys = Authority(tmp_path), Users(tmp_path / "store").add("site-a", {"site-a": "rw", "global": "ro"})
+    authority.certify("store.example.org", tmp_path / "store")
+    endpoint, ca_file = f"https://127.0.0.1:{free_port()}", tmp_path / "authority" / "authority.pem"
+    with StoreServer(tmp_path / "store", endpoint), pytest.raises(BadSetting, match="not who it says"):
+        S3Store(endpoint, *keys, ca_file, tries=1).list("site-a")
+
+
+def test_the_systems_authorities_do_not_count_for_the_pass(place):
+    """A home with no CA of its own trusts public authorities, and those did not sign this server."""
+    with pytest.raises(BadSetting, match="not who it says"):
+        S3Store(place.endpoint, *place.keys["site-a"], None, tries=1).list("site-a")
+
+
+@pytest.mark.parametrize("endpoint", ["http://store.example.org:9000", "http://192.0.2.7:9000"])
+def test_no_credentials_go_over_a_network_in_the_open(endpoint):
+    with pytest.raises(BadSetting, match="without TLS"):
+        S3Store(endpoint, "key", "secret")
+
+
 def test_http_and_https_mixed_up_are_sentences(place, tmp_path):
     with pytest.raises(BadSetting, match="TLS"):
         place.store("site-a", endpoint=place.endpoint.replace("https", "http")).list("site-a")
@@ -189,6 +221,51 @@ def test_a_taken_port_is_a_sentence_and_leaves_no_process(place, tmp_path):
     with pytest.raises(Unavailable, match="address already in use"):
         server.start()
     assert server.pid is None
+
+
+def test_a_removed_key_is_out_at_once_though_the_server_knows_it(place):
+    """rclone keeps what it knows of a key for as long as the key is used: the link behind it must end."""
+    keys = place.users.add("site-c", {"site-c": "rw", "global": "ro"})
+    store = place.open(keys)
+    place.store("centre").put("global", "for/c", b"c")
+    store.put("site-c", "one", b"1")
+    assert soon(lambda: [entry.key for entry in store.list("site-c")])
+    place.users.remove(keys.access_key)
+    time.sleep(0.3)  # more than the directory cache lasts
+    assert store.list("site-c") == []
+    for attempt in (
+        lambda: store.put("site-c", "two", b"2"),
+        lambda: store.stat("site-c", "one"),
+        lambda: store.get("site-c", "one").__enter__(),
+        lambda: store.get("global", "for/c").__enter__(),
+    ):
+        with pytest.raises(KonsilError):
+            attempt()
+    files = place.home / "store"
+    assert [path.name for path in (files / "data" / "site-c").iterdir()] == ["one"]
+    assert not (files / "revoked").exists()
+
+
+def test_a_link_that_a_killed_process_left_open_is_closed(tmp_path):
+    users = Users(tmp_path)
+    kept, gone = (users.add(name, {name: "rw", "global": "ro"}) for name in ("site-a", "site-b"))
+    users.remove(gone.access_key)
+    link = tmp_path / "grants" / gone.access_key
+    link.unlink()
+    link.symlink_to("../data")
+    users.prepare()
+    assert not link.exists()
+    assert (tmp_path / "grants" / kept.access_key / "site-a").is_dir()
+
+
+def test_users_of_an_older_home_get_their_links(tmp_path):
+    users = Users(tmp_path)
+    keys = users.add("site-a", {"site-a": "rw", "global": "ro"})
+    (tmp_path / "grants" / keys.access_key).unlink()
+    endpoint = f"http://127.0.0.1:{free_port()}"
+    with StoreServer(tmp_path, endpoint):
+        S3Store(endpoint, *keys).put("site-a", "x", b"x")
+    assert (tmp_path / "data" / "site-a" / "x").read_bytes() == b"x"
 
 
 def test_a_stopped_server_is_gone(tmp_path):

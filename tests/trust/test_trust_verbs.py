@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 
 from konsil.cli.app import main
+from konsil.federation.mailbox import Kind, Slot, open_mailbox
+from konsil.trust.enrolment import request
+from konsil.trust.identity import Identity
+from konsil.trust.invitations import Invitations
 from konsil.trust.passes import read_pass
 
 
@@ -65,11 +69,62 @@ def test_an_invited_site_is_shown_until_it_comes(shell):
     assert "invited" in shell.central("sites")[1]
 
 
-def test_a_second_enrolment_with_the_same_pass_changes_nothing(shell, tmp_path):
+def test_a_pass_lets_a_site_in_once(shell, tmp_path):
     shell.join(tmp_path / "A.pass")
     _, before = shell.central("sites")
-    shell.join(tmp_path / "A.pass", home="thief")
+    code, said = shell.join(tmp_path / "A.pass", home="thief")
+    assert (code, "has been used already" in said, "call the centre" in said) == (1, True, True)
+    assert not (tmp_path / "thief").exists()
     assert shell.central("sites")[1] == before
+    assert "has accepted" in shell.join(tmp_path / "A.pass")[1]
+
+
+def test_a_used_pass_that_somebody_forces_into_the_bucket_is_told(shell, tmp_path):
+    shell.join(tmp_path / "A.pass")
+    first = shell.central("sites")[1].split()[2]
+    held = read_pass(tmp_path / "A.pass")
+    forced = request("A", Identity.generate().public, held.enrolment_secret)
+    (tmp_path / "a store" / "site-a" / "_konsil" / "enrolment").write_bytes(forced)
+    code, shown = shell.central("sites")
+    assert (code, first in shown, "used its pass a second time" in shown) == (0, True, True)
+
+
+def test_sites_say_when_they_were_seen_and_with_what(shell, tmp_path):
+    shell.join(tmp_path / "A.pass")
+    shell.central("sites")
+    box = open_mailbox(tmp_path / "A", "run-1")
+    box.post_json(Slot(Kind.answer, "A"), {}, recipients=["centre"])
+    code, shown = shell.central("sites", "--result", tmp_path / "sites.json")
+    state = json.loads((tmp_path / "sites.json").read_text())["A"]
+    assert code == 0
+    assert f"konsil {state['software']['konsil']}" in shown
+    assert datetime.now(UTC) - datetime.fromisoformat(state["last_contact"]) < timedelta(minutes=1)
+
+
+def test_a_pass_that_ran_out_is_refused_in_words_at_both_ends(shell, tmp_path, monkeypatch):
+    shell.join(tmp_path / "A.pass")
+    held = Invitations(tmp_path / "centre")
+    late = held.all()["A"].model_copy(update={"expires": datetime.now(UTC) - timedelta(minutes=1)})
+    held.put("A", late)
+    code, shown = shell.central("sites")
+    assert (code, "enrolled after its pass had expired" in shown) == (2, True)
+    (tmp_path / "a store" / "site-a" / "_konsil" / "enrolment").unlink()
+    assert "Its pass has expired" in shell.central("sites")[1]
+
+
+def test_rotation_is_followed_without_a_new_pass(shell, tmp_path):
+    shell.join(tmp_path / "A.pass")
+    before = shell.central("sites")[1].split()[2]
+    code, said = shell.run("site", "rotate", "--home", tmp_path / "A")
+    fingerprint = said.split("fingerprint:")[1].split()[0]
+    shown = shell.central("sites")[1]
+    assert (code, fingerprint in shown, before in shown) == (0, True, False)
+    assert shell.central("rotate")[0] == 0
+    assert "has accepted" in shell.join(tmp_path / "A.pass")[1]
+    assert "not of that kind" in shell.run("site", "rotate", "--home", tmp_path / "centre")[1]
+    shell.central("invite", "B", "--out", tmp_path / "B.pass")
+    shell.join(tmp_path / "B.pass", home="B")
+    assert "B  " in shell.central("sites")[1]
 
 
 def test_an_enrolment_without_the_secret_is_refused(shell, tmp_path):
@@ -152,11 +207,23 @@ def test_a_site_that_lost_its_keys_enrols_again(shell, tmp_path):
     assert fingerprint in shell.central("sites")[1]
 
 
+def test_a_new_pass_for_the_same_home_makes_new_keys(shell, tmp_path):
+    _, said = shell.join(tmp_path / "A.pass")
+    before = said.split("keys:")[1].split()[0]
+    shell.central("sites")
+    assert shell.central("invite", "A", "--again", "--out", tmp_path / "A2.pass")[0] == 0
+    assert "used an older pass" in shell.central("sites")[1]
+    _, said = shell.join(tmp_path / "A2.pass")
+    assert before not in said
+    assert said.split("keys:")[1].split()[0] in shell.central("sites")[1]
+
+
 def test_a_revoked_site_is_gone(shell, tmp_path):
     shell.join(tmp_path / "A.pass")
     shell.central("sites")
     assert shell.central("revoke", "A")[0] == 0
-    assert "A " not in shell.central("sites")[1]
+    code, shown = shell.central("sites")
+    assert (code, shown.split()) == (0, ["A", "revoked"])
     assert "no site Z" in shell.central("revoke", "Z")[1]
 
 
@@ -164,6 +231,36 @@ def test_init_twice_is_harmless_and_another_address_is_refused(shell, tmp_path):
     first = shell.central("init", "--endpoint", (tmp_path / "a store").as_uri())
     assert first == shell.central("init", "--endpoint", (tmp_path / "a store").as_uri())
     assert "another address" in shell.central("init", "--endpoint", "https://else:9000")[1]
+
+
+def test_policies_are_printed_for_a_store_of_somebody_else(shell):
+    code, said = shell.run("central", "policy", "A")
+    rights = {tuple(found["Resource"]): found["Action"] for found in json.loads(said)["Statement"]}
+    assert code == 0
+    assert rights["arn:aws:s3:::global/*",] == ["s3:GetObject"]
+    assert "s3:PutObject" in rights["arn:aws:s3:::site-a/*",]
+    assert "site-b" not in said
+    code, said = shell.run("central", "bucket-policies", "A=user/a", "B=user/b", "--centre", "user/c")
+    held = json.loads(said)
+    assert (code, set(held)) == (0, {"global", "site-a", "site-b"})
+    assert "user/a" not in json.dumps(held["site-b"])
+    assert "PutObject" not in json.dumps(held["global"])
+    assert "expected SITE=ARN" in shell.run("central", "bucket-policies", "A", "--centre", "arn:c")[1]
+    assert "cannot bear" in shell.run("central", "policy", "a/b")[1]
+
+
+def test_the_audit_log_is_checked_by_a_verb(shell, tmp_path):
+    shell.join(tmp_path / "A.pass")
+    shell.central("sites")
+    open_mailbox(tmp_path / "A", "run-1").post_json(Slot(Kind.answer, "A"), {}, recipients=["centre"])
+    code, said = shell.run("audit", "verify", "--home", tmp_path / "A", "--result", tmp_path / "audit.json")
+    assert (code, "chain unbroken; 1 published heads fit, the last at entry 1" in said) == (0, True)
+    assert json.loads((tmp_path / "audit.json").read_text()) == {"entries": 2, "heads": 1, "covered": 1, "others": []}
+    assert "No head of it is published yet" in shell.run("audit", "verify", "--home", tmp_path / "centre")[1]
+    (tmp_path / "A" / "audit.jsonl").write_bytes(b"")
+    code, said = shell.run("audit", "verify", "--home", tmp_path / "A")
+    assert (code, "ends after 0 entries" in said) == (1, True)
+    assert shell.run("audit", "verify", "--offline", "--home", tmp_path / "A")[0] == 0
 
 
 def test_no_secret_is_ever_printed(shell, tmp_path):

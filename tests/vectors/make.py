@@ -1,4 +1,4 @@
-"""Makes the test vectors of docs/formats/federation.md: python tests/vectors/make.py
+"""Makes the test vectors of docs/formats/federation.md: python tests/vectors/make.py [NAME ...]
 
 One JSON file per case: `about`, the party that looks (`me`), `expect` ("accepted", "refused when listed", "refused when
 opened" or "first stands"), words of the sentence, and the objects in A's bucket (base64). The keys in keys.json belong
@@ -12,6 +12,7 @@ import base64
 import hashlib
 import json
 import pickle
+import sys
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -25,6 +26,7 @@ from konsil.federation.payload import TensorSource, table_of
 from konsil.federation.slot import Kind, Slot
 from konsil.trust.envelope import seal
 from konsil.trust.identity import Identity
+from konsil.trust.rotation import place_of, rotation
 from konsil.trust.signed import digest, first_line, sign
 from konsil.types import Json
 
@@ -124,7 +126,7 @@ LISTED, OPENED = "refused when listed", "refused when opened"
 
 def cases() -> Cases:
     """Every case by name."""
-    return {**in_the_bucket(), **in_the_envelope(), **in_the_manifest()}
+    return {**in_the_bucket(), **in_the_envelope(), **in_the_manifest(), **replayed(), **after_a_rotation()}
 
 
 def in_the_bucket() -> Cases:
@@ -281,13 +283,73 @@ def in_the_manifest() -> Cases:
     }
 
 
-def write() -> None:
-    """Write every case beside this file."""
+def replayed() -> Cases:
+    """Good messages at another place, and manifests that were changed in the bucket."""
+    held = honest()
+    payload = next(content for key, content in held.items() if "payload" in key)
+    document = next(content for key, content in held.items() if "manifest" in key)
+    elsewhere = {"round": "rounds/0002/updates/A", "kind": "baselines/A"}
+    copied = {
+        f"replayed_{what}": (
+            f"an honest update, copied to the place of another {what}",
+            LISTED,
+            f"another {what}",
+            {key.replace(SLOT.place, place): content for key, content in held.items()},
+        )
+        for what, place in elsewhere.items()
+    }
+    other = sealed(plain(), "A", "centre")
+    foreign = signed(manifest(other, run="other-run"))
+    return {
+        **copied,
+        "replayed_run": ("an honest update of another run, copied", LISTED, "another run", objects(foreign, other)),
+        "manifest_flipped": (
+            "one bit of the manifest's JSON changed in the bucket",
+            LISTED,
+            "not that of its sender",
+            objects(document[:-9] + bytes([document[-9] ^ 1]) + document[-8:], payload),
+        ),
+        "manifest_truncated": (
+            "the end of the manifest removed in the bucket",
+            LISTED,
+            "not that of its sender",
+            objects(document[:-9], payload),
+        ),
+    }
+
+
+def after_a_rotation() -> Cases:
+    """A has replaced its keys by those that keys.json calls the stranger's."""
+    old, new = keys()["A"], keys()["stranger"]
+    held = honest()
+    document = next(content for key, content in held.items() if "manifest" in key)
+    vouched = {place_of(old.public): rotation("A", old, new, [digest(SUBJECT, document)])}
+    silent = {place_of(old.public): rotation("A", old, new, [])}
+    forged = {place_of(old.public): rotation("A", keys()["B"], new, [])}
+    good = sealed(plain(), "A", "centre")
+    by_new = objects(signed(manifest(good), "stranger"), good)
+    return {
+        "rotation_vouched": ("an old message that the rotation names", "accepted", "", {**held, **vouched}),
+        "rotation_new_key": ("a message signed with the new key", "accepted", "", {**by_new, **silent}),
+        "rotation_old_key": (
+            "a message of the old key that the rotation does not name",
+            LISTED,
+            "not that of its sender",
+            {**held, **silent},
+        ),
+        "rotation_forged": ("a rotation signed by B", LISTED, "not that of its sender", {**by_new, **forged}),
+    }
+
+
+def write(*names: str) -> None:
+    """Write every case beside this file, or those named."""
     for name, (about, expect, words, held) in cases().items():
+        if names and name not in names:
+            continue
         encoded = {key: base64.b64encode(content).decode() for key, content in held.items()}
         case = {"about": about, "me": "centre", "expect": expect, "sentence": words, "site-a": encoded}
         (HERE / f"{name}.json").write_text(json.dumps(case, indent=1) + "\n")
 
 
 if __name__ == "__main__":
-    write()
+    write(*sys.argv[1:])

@@ -10,6 +10,7 @@ import typer
 from konsil.cli.door import RESULT, deliver
 
 if TYPE_CHECKING:
+    from konsil.federation.enrolment_sites import SiteState
     from konsil.storage.users import Credentials
 
 HOME = typer.Option(None, "--home", help="Folder of the centre; default: KONSIL_HOME.")
@@ -84,29 +85,90 @@ def invite(
 def sites(home: Path | None = HOME, result: Path | None = RESULT) -> None:
     """Accept the sites that enrolled, publish the roster, and show how far each site is.
 
+    One line a site: state, fingerprint of its keys, last contact (UTC), versions its newest message names.
+
     Example: konsil central sites
     """
-    from konsil.federation.enrolment_centre import accept_all
+    from konsil.federation.enrolment_sites import accept_all
 
     states = accept_all(home_of(home))
     for state in states:
-        typer.echo(f"{state.site:32} {state.state:9} {state.fingerprint} {state.sentence}".rstrip())
+        typer.echo(line_of(state))
     if any(state.state == "enrolled" for state in states):
         typer.echo("Compare each fingerprint by phone with the one that 'konsil site join' showed at the site.")
-    deliver({state.site: {"state": state.state, "fingerprint": state.fingerprint} for state in states}, result)
+    deliver({state.site: state.as_json() for state in states}, result)
     raise typer.Exit(2 if any(state.state in {"refused", "expired"} for state in states) else 0)
 
 
 @verbs.command()
 def revoke(site: str = typer.Argument(help="Name of the site."), home: Path | None = HOME) -> None:
-    """Take a site out of the roster and away from the store (at once; the embedded store within five minutes).
+    """Take a site out of the roster and away from the store, at once. Running runs go on without it, by quorum.
 
     Example: konsil central revoke A
     """
+    from konsil.federation.enrolment_centre import is_embedded
     from konsil.federation.enrolment_centre import revoke as revoke_site
 
-    revoke_site(home_of(home), site)
-    typer.echo(f"{site} is revoked: its messages are refused from now on.")
+    place = home_of(home)
+    revoke_site(place, site)
+    typer.echo(f"{site} is revoked: nothing new of it is read, and running runs go on without it.")
+    if not is_embedded(place):
+        typer.echo("Now let the store's administrator end its credentials: this store is not run by this centre.")
+
+
+@verbs.command()
+def rotate(home: Path | None = HOME) -> None:
+    """Give the centre new keys. Running runs go on, and the sites follow by themselves.
+
+    Example: konsil central rotate
+    """
+    from konsil.cli.site import rotate_keys
+
+    rotate_keys(home_of(home), of_centre=True)
+
+
+@verbs.command()
+def policy(site: str = typer.Argument(help="Name of the site.")) -> None:
+    """Print what a site's user may do, for the administrator of a store that this centre does not run.
+
+    Example: konsil central policy A
+    """
+    import json
+
+    from konsil.storage.policies import user_policy
+    from konsil.trust.roster import bucket_of, checked_site
+
+    typer.echo(json.dumps(user_policy(bucket_of(checked_site(site))), indent=2))
+
+
+@verbs.command("bucket-policies")
+def buckets(
+    sites: list[str] = typer.Argument(metavar="SITE=ARN...", help="Each site with the ARN of its user."),
+    centre: str = typer.Option(..., "--centre", help="ARN of the centre's user, who owns the buckets."),
+) -> None:
+    """Print the policy of every bucket, for a store that knows policies of buckets only, such as Ceph's radosgw.
+
+    Example: konsil central bucket-policies A=arn:aws:iam:::user/site-a --centre arn:aws:iam:::user/centre
+    """
+    import json
+
+    from konsil.errors import BadInput
+    from konsil.storage.policies import bucket_policies
+    from konsil.trust.roster import bucket_of, checked_site
+
+    if any("=" not in pair for pair in sites):
+        raise BadInput("a site has no user", expected="SITE=ARN for each site")
+    pairs = [pair.partition("=") for pair in sites]
+    users = {bucket_of(checked_site(site)): arn for site, _, arn in pairs}
+    typer.echo(json.dumps(bucket_policies(users, centre), indent=2))
+
+
+def line_of(state: SiteState) -> str:
+    """One site on one line; what is not known is left out."""
+    seen = f"seen {state.last_contact:%Y-%m-%d %H:%M}" if state.last_contact else ""
+    used = " ".join(f"{name} {version}" for name, version in sorted(state.software.items()))
+    parts = [f"{state.site:32} {state.state:9} {state.fingerprint}", seen, used, state.sentence]
+    return "  ".join(part for part in parts if part).rstrip()
 
 
 def home_of(given: Path | None) -> Path:

@@ -1,4 +1,4 @@
-"""`konsil site join`: let this hospital into a federation with the pass that its centre gave it."""
+"""`konsil site join` lets this hospital into a federation with the pass its centre gave it; `site rotate`: new keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from konsil.cli.door import RESULT, deliver
 
-verbs = typer.Typer(no_args_is_help=True, help="This site: join a federation.")
+verbs = typer.Typer(no_args_is_help=True, help="This site: join a federation, change its keys.")
 
 
 def register(app: typer.Typer) -> None:
@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 @verbs.callback()
 def site() -> None:
-    """This site: join a federation."""
+    """This site: join a federation, change its keys."""
 
 
 @verbs.command()
@@ -44,3 +44,28 @@ def join(
         typer.echo("Call the centre and compare both fingerprints; it accepts with 'konsil central sites'.")
     facts = {"site": joined.site, "fingerprint": joined.keys_fingerprint, "accepted": joined.accepted}
     deliver(facts, result)
+
+
+@verbs.command()
+def rotate(home: Path | None = typer.Option(None, "--home", help="Folder of this site; default: KONSIL_HOME.")) -> None:
+    """Give this site new keys. Running runs go on, and the centre follows by itself.
+
+    Example: konsil site rotate
+    """
+    from konsil.settings import Settings
+
+    rotate_keys(home or Settings().home, of_centre=False)
+
+
+def rotate_keys(home: Path, *, of_centre: bool) -> None:
+    """The body of both `rotate`s; a home of the other kind is refused."""
+    from konsil.errors import BadSetting
+    from konsil.federation.rotation import rotate as rotate_party
+    from konsil.trust.membership import is_centre
+
+    if is_centre(home) is not of_centre:
+        verb = "konsil central rotate" if not of_centre else "konsil site rotate"
+        raise BadSetting("this home is not of that kind", hint=f"Run: {verb}")
+    keys = rotate_party(home)
+    typer.echo(f"New keys were made here. Their fingerprint: {keys.fingerprint}")
+    typer.echo("The old keys vouch for them, so nobody needs to call. They stay here to open what was sealed for them.")

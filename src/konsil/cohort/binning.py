@@ -14,8 +14,11 @@ from konsil.cohort.volume import Volume
 def binned(volume: Volume, grid_mm: float) -> Volume:
     """The mean over blocks so that voxels measure about `grid_mm`; float32 (X, Y, Z). Never finer than it was."""
     factor = np.maximum(1, np.floor(grid_mm / volume.spacing_mm + 0.2)).astype(int)
-    count = np.array(volume.data.shape) // factor
-    factor = np.where(count >= 2, factor, 1)
+    return by_blocks(volume, np.where(np.array(volume.data.shape) // factor >= 2, factor, 1))
+
+
+def by_blocks(volume: Volume, factor: npt.NDArray[np.int_]) -> Volume:
+    """The mean over blocks of so many voxels along each axis; float32 (X, Y, Z). What fills no block is left out."""
     count = np.array(volume.data.shape) // factor
     data = volume.data[tuple(slice(0, n * k) for n, k in zip(count, factor, strict=True))]
     for axis, k in enumerate(factor):

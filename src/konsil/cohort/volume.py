@@ -6,6 +6,7 @@ DICOM use LPS, the first two turned around. Here all is RAS and indexed [x, y, z
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from konsil.errors import BadInput, Missing
-from konsil.files import replacing
 
 ORTHOGONAL = 1e-3  # largest cosine between two axes of a grid that still counts as a right angle (0.06 degrees)
 
@@ -48,16 +48,30 @@ def read_volume(path: Path, role: str) -> Volume:
     `role` names the image in sentences ("the raw T1w"). Raises `Missing`, or `BadInput` for a file that is broken, not
     3-D, empty, not finite, or without a usable grid.
     """
-    import nibabel
-    from nibabel.filebasedimages import ImageFileError
+    return read(path, role, as_stored)
+
+
+def read_mask(path: Path, role: str) -> Volume:
+    """Read a mask: bool, true above 0. Raises as `read_volume`."""
+    return read(path, role, lambda image: np.asanyarray(image.dataobj) > 0)
+
+
+def as_stored(image: Any) -> Array:
+    """The voxels of nibabel's image as int16 if they are stored so without scaling, else as float32."""
+    stored = image.get_data_dtype() == np.int16 and image.dataobj.slope == 1 and image.dataobj.inter == 0
+    return np.asarray(image.dataobj, dtype=np.int16 if stored else np.float32)
+
+
+def read(path: Path, role: str, voxels: Callable[[Any], Array]) -> Volume:
+    """The checked volume of a NIfTI; `voxels` gives the array of nibabel's image."""
+    from konsil.cohort.nifti import DAMAGED, open_nifti
 
     if not path.is_file():
         raise Missing(f"{role} is not there", expected=f"a file {path.name}")
     try:
-        image: Any = nibabel.load(path)
-        stored = image.get_data_dtype() == np.int16 and image.dataobj.slope == 1 and image.dataobj.inter == 0
-        data = np.asarray(image.dataobj, dtype=np.int16 if stored else np.float32)
-    except (ImageFileError, EOFError, OSError, ValueError) as error:
+        image = open_nifti(path)
+        data = voxels(image)
+    except DAMAGED as error:
         raise BadInput(
             f"{role} cannot be read", expected="a whole NIfTI file", got=type(error).__name__, hint="Convert it again"
         ) from error
@@ -76,7 +90,7 @@ def check(volume: Volume, role: str) -> None:
             expected="three axes with at least 2 voxels each",
             got=f"shape {volume.data.shape}",
         )
-    if not np.isfinite(volume.data).all():
+    if volume.data.dtype.kind == "f" and not np.isfinite(volume.data).all():
         raise BadInput(f"{role} holds values that are no numbers", expected="finite values in every voxel")
     if volume.data.min() == volume.data.max():
         raise BadInput(f"{role} is empty", expected="an image", got="the same value in every voxel")
@@ -92,9 +106,10 @@ def write_volume(path: Path, volume: Volume) -> None:
     """Write a NIfTI, whole or not at all, in the dtype of the array; the same voxels give the same bytes."""
     import nibabel
 
+    from konsil.cohort.nifti import write_nifti
+
     image = nibabel.Nifti1Image(np.asfortranarray(volume.data), volume.affine)
     image.header.set_xyzt_units("mm", "sec")
     image.set_sform(volume.affine, code=1)
     image.set_qform(volume.affine, code=1)
-    with replacing(path) as part:
-        nibabel.save(image, part)
+    write_nifti(path, image.to_bytes())

@@ -22,19 +22,21 @@ from konsil.cohort import bids
 from konsil.cohort.bids_sidecar import derived_facts, uri
 from konsil.cohort.cases import Case
 from konsil.cohort.folder import CohortFolder, SiteFolder
+from konsil.cohort.nifti import open_nifti, write_nifti
 from konsil.dicom.contrast import FLAIR, SEG, T1W
 from konsil.dicom.converter import converted
 from konsil.dicom.deidentify import SOURCES
 from konsil.dicom.geometry import HEAD, Grid, Limits, Repeated, frames_of, grid_of
 from konsil.dicom.keep import KEPT
 from konsil.dicom.masks import voxels, write_mask
+from konsil.dicom.memory import Memory
 from konsil.dicom.numbering import doubts_about_count, explained
 from konsil.dicom.physics import words
 from konsil.dicom.proposed import each_proposed
 from konsil.dicom.reading import BROKEN, read_dicom
 from konsil.dicom.scan import MASK, read_scan
 from konsil.errors import BadInput, Missing
-from konsil.files import read_json, replacing, sha256_of, sweep, write_json
+from konsil.files import read_json, sha256_of, sweep, write_json
 from konsil.provenance import generated_by, versions
 from konsil.types import Json, Outcome
 
@@ -134,8 +136,7 @@ def convert_series(folder: CohortFolder, case: Case, series: Path, source_sha256
     headers = headers_of(series, role)
     grid = checked_grid(headers, role, limits)
     with converted(series, grid, role, folder.work) as volume:
-        with replacing(target) as part:
-            part.write_bytes(volume.image.read_bytes())
+        write_nifti(target, volume.image.read_bytes())
         kept = {key: volume.sidecar[key] for key in SIDECAR_KEYS.split() if key in volume.sidecar}
         notes: Json = {"SourceSha256": source_sha256, "Warnings": [*doubts_about_count(headers), *volume.warnings]}
     finish(target, kept, notes, "converted from de-identified DICOM with dcm2niix")
@@ -149,8 +150,9 @@ def finish(image: Path, facts: Json, notes: Json, step: str) -> None:
 
 def headers_of(series: Path, role: str) -> list[Dataset]:
     """The headers of a folder of DICOM files; raises `BadInput` that begins with the role."""
+    memory = Memory()
     try:
-        return [read_dicom(file, KEPT) for file in sorted(series.glob("*.dcm"))]
+        return [read_dicom(file, KEPT, memory=memory) for file in sorted(series.glob("*.dcm"))]
     except (*BROKEN, InvalidDicomError) as error:
         raise BadInput(f"{role}: its headers cannot be read", got=type(error).__name__) from error
 
@@ -179,7 +181,7 @@ def place_lesions(folder: CohortFolder, case: Case, drawing: Path, source_sha256
     from konsil.dicom.seg import on_grid, read_seg
 
     as_closest_canonical: Any = nib.as_closest_canonical  # nibabel gives it no types
-    flair = as_closest_canonical(nib.load(folder.raw(case, FLAIR)))
+    flair = as_closest_canonical(open_nifti(folder.raw(case, FLAIR)))
     grid = (flair.shape, np.asarray(flair.affine, dtype=np.float64))
     files = sorted(drawing.iterdir())
     if len(files) != 1:

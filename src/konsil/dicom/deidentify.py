@@ -18,12 +18,11 @@ from pydicom.errors import InvalidDicomError
 from konsil.cohort.cases import Case
 from konsil.cohort.folder import CohortFolder, SiteFolder
 from konsil.dicom.inbox import has_member, open_member
-from konsil.dicom.keep import read_for_a_copy
 from konsil.dicom.masks import voxels, write_mask
 from konsil.dicom.proposed import each_proposed
 from konsil.dicom.pseudonyms import Pseudonyms, open_pseudonyms
 from konsil.dicom.reading import BROKEN, discreet, parse
-from konsil.dicom.rebuild import rebuild
+from konsil.dicom.rebuild import Copier
 from konsil.dicom.scan import MASK, read_scan
 from konsil.dicom.series import fingerprint
 from konsil.errors import BadInput, Missing
@@ -89,8 +88,9 @@ def copy_series(inbox: Path, role: str, entry: Json, target: Path, case: Case, p
     if role == MASK:
         write_mask(*voxels(inbox, entry["files"][0]), target / "lesions.nii.gz")
         return
+    copier = Copier(role, case, pseudonyms)
     for count, name in enumerate(entry["files"], start=1):
-        copy_file(inbox, name, target / f"{count:04d}.dcm", role, case, pseudonyms)
+        copy_file(inbox, name, target / f"{count:04d}.dcm", copier)
 
 
 def check_unchanged(inbox: Path, role: str, entry: Json) -> None:
@@ -105,15 +105,15 @@ def check_unchanged(inbox: Path, role: str, entry: Json) -> None:
         raise BadInput(f"the {role} has changed since the inbox was scanned", hint="Scan again")
 
 
-def copy_file(inbox: Path, name: str, target: Path, role: str, case: Case, pseudonyms: Pseudonyms) -> None:
+def copy_file(inbox: Path, name: str, target: Path, copier: Copier) -> None:
     """Rebuild one file; raises `BadInput` by the role of the series, never by the name of the file."""
     try:
         with open_member(inbox, name) as stream, discreet():
-            copy = rebuild(parse(stream, read_for_a_copy(), pixels=True), role, case, pseudonyms)
+            copy = copier.rebuild(parse(stream, copier.wanted, pixels=True, memory=copier.memory))
             copy.save_as(target, enforce_file_format=True)
     except (*BROKEN, InvalidDicomError) as error:
         if is_full(error):
             raise
         raise BadInput(
-            f"a file of the {role} cannot be copied", expected="a whole DICOM file", got=type(error).__name__
+            f"a file of the {copier.role} cannot be copied", expected="a whole DICOM file", got=type(error).__name__
         ) from error

@@ -29,6 +29,7 @@ from pydicom.uid import (
 from konsil.dicom.archive import DAMAGED, is_archive
 from konsil.dicom.directory import count_absent, is_directory, referenced, tidy
 from konsil.dicom.inbox import FORBIDDEN, INSIDE, PREAMBLE_BYTES, Listing, list_inbox, open_member
+from konsil.dicom.memory import Memory
 from konsil.dicom.reading import BROKEN, parse
 from konsil.errors import BadInput, Missing
 
@@ -87,12 +88,13 @@ def read_inbox(inbox: Path) -> Contents:
         )
     listing = list_inbox(inbox)
     contents, seen = Contents(unreadable=listing.unreadable, ignored=listing.ignored), set[str]()
+    memory = Memory()
     if not listing.names and not listing.unreadable:
         raise BadInput("the inbox is empty", expected="DICOM files, in any folders", hint="Export the studies into it")
     for count, name in enumerate(listing.names, start=1):
         if count % FILES_PER_LINE == 0:
             log.info("scan: %d of %d files read", count, len(listing.names))
-        take(inbox, name, contents, seen)
+        take(inbox, name, contents, seen, memory)
     look_for_absent(inbox, listing, contents)
     if not contents.instances and not contents.unreadable:
         raise BadInput(
@@ -104,7 +106,7 @@ def read_inbox(inbox: Path) -> Contents:
     return contents
 
 
-def take(inbox: Path, name: str, contents: Contents, seen: set[str]) -> None:
+def take(inbox: Path, name: str, contents: Contents, seen: set[str], memory: Memory) -> None:
     """Put one file where it belongs: image, mask, table of contents, unreadable or ignored."""
     own_name = PurePosixPath(name).name.lower()
     if own_name.endswith((".nii", ".nii.gz")):
@@ -114,7 +116,7 @@ def take(inbox: Path, name: str, contents: Contents, seen: set[str]) -> None:
             contents.ignored["NIfTI files that are not named as lesion masks"] += 1
         return
     try:
-        header, fault = read_header(inbox, name)
+        header, fault = read_header(inbox, name, memory)
     except InvalidDicomError:
         contents.ignored["files that are not DICOM"] += 1
     except FileNotFoundError:
@@ -124,20 +126,7 @@ def take(inbox: Path, name: str, contents: Contents, seen: set[str]) -> None:
     except BROKEN as error:
         contents.unreadable.setdefault(reason_of(error, name), []).append(name)
     else:
-        if contents.instances:
-            share(header, contents.instances[-1].header)
         sort_in(Instance(name, header, fault), contents, seen)
-
-
-def share(header: Dataset, before: Dataset) -> None:
-    """Let a header hold the very elements of the one before it where they are equal.
-
-    Slices of a series differ in a handful of values; keeping the others once takes half the memory of a large inbox.
-    """
-    for mine, theirs in ((header, before), (header.file_meta, before.file_meta)):
-        for tag in list(mine.keys()):
-            if tag in theirs and mine[tag] == theirs[tag]:
-                mine[tag] = theirs[tag]
 
 
 def reason_of(error: Exception, name: str) -> str:
@@ -183,7 +172,7 @@ def look_for_absent(inbox: Path, listing: Listing, contents: Contents) -> None:
             contents.ignored[ABSENT] += absent
 
 
-def read_header(inbox: Path, name: str) -> tuple[Dataset, str]:
+def read_header(inbox: Path, name: str, memory: Memory) -> tuple[Dataset, str]:
     """The header of one file of the inbox without its pixels, and its fault (empty if the pixels are all there).
 
     Raises `InvalidDicomError` if it is no DICOM, `BadInput` if it is an archive within an archive, and one of `BROKEN`
@@ -193,12 +182,12 @@ def read_header(inbox: Path, name: str) -> tuple[Dataset, str]:
         start = stream.read(PREAMBLE_BYTES)
         if name.lower().endswith(".zip") and is_archive(start) and start[128:] != b"DICM":
             raise BadInput(NESTED)
-        return header_of(stream)
+        return header_of(stream, memory)
 
 
-def header_of(stream: BinaryIO) -> tuple[Dataset, str]:
+def header_of(stream: BinaryIO, memory: Memory | None = None) -> tuple[Dataset, str]:
     """The header and the fault of the DICOM file in a seekable stream."""
-    header = parse(stream, TAGS.split())
+    header = parse(stream, TAGS.split(), memory=memory)
     return header, missing_pixels(header, stream)
 
 

@@ -19,12 +19,12 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
+from konsil.cohort.nifti import write_nifti
 from konsil.dicom.archive import DAMAGED, open_entry
 from konsil.dicom.geometry import FURTHEST_MM, Grid, same_grid
 from konsil.dicom.inbox import split_name
 from konsil.dicom.reading import BROKEN
 from konsil.errors import BadInput
-from konsil.files import replacing
 
 UNREADABLE = (*BROKEN, ImageFileError, HeaderDataError, WrapStructError, *DAMAGED)
 NOBODY = "No FLAIR has the voxels of this mask."
@@ -96,7 +96,6 @@ def voxels(inbox: Path, name: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[n
 
 def write_mask(mask: npt.NDArray[np.uint8], affine: npt.NDArray[np.float64], path: Path) -> None:
     """Write a uint8 mask with a fresh header: no text of the original file survives."""
-    with replacing(path) as part:
-        image = nib.Nifti1Image(mask, affine)
-        image.header.set_xyzt_units("mm")
-        nib.save(image, part)
+    image = nib.Nifti1Image(mask, affine)
+    image.header.set_xyzt_units("mm")
+    write_nifti(path, image.to_bytes())

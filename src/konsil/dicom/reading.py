@@ -27,6 +27,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 
 from konsil.dicom.archive import DAMAGED
+from konsil.dicom.memory import Memory
 
 LARGEST_HEADER_BYTES = 1 << 25
 """Headers of enhanced images with thousands of frames take some megabytes."""
@@ -36,6 +37,7 @@ LARGEST_INFLATION = 64
 """Deflated images are two to ten times as large inflated; deflate itself reaches a thousand."""
 LARGEST_INFLATED_BYTES = 1 << 30
 CHUNK_BYTES = 1 << 20
+CHARACTERS = 0x00080005  # SpecificCharacterSet
 PIXELS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 BROKEN = (
     *(OSError, EOFError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, NotImplementedError),
@@ -89,11 +91,11 @@ def discreet() -> Iterator[None]:
         log.setLevel(before)
 
 
-def parse(stream: BinaryIO, keywords: Iterable[str], *, pixels: bool = False) -> Dataset:
+def parse(stream: BinaryIO, keywords: Iterable[str], *, pixels: bool = False, memory: Memory | None = None) -> Dataset:
     """The attributes `keywords` of the DICOM file in `stream`, every value readable; with `pixels`, the pixels too.
 
-    Without `pixels`, `stream` stands at the pixel element afterwards. Raises `InvalidDicomError` if it is no DICOM, one
-    of `BROKEN` if it cannot be read.
+    Without `pixels`, `stream` stands at the pixel element afterwards. With `memory`, values that the file before had
+    as well are shared with it. Raises `InvalidDicomError` if it is no DICOM, one of `BROKEN` if it cannot be read.
     """
     size = stream.seek(0, 2)
     stream.seek(0)
@@ -105,33 +107,46 @@ def parse(stream: BinaryIO, keywords: Iterable[str], *, pixels: bool = False) ->
         found = pydicom.dcmread(
             cast(BinaryIO, careful), stop_before_pixels=not pixels, specific_tags=list(keywords), force=ancient
         )
-        settle(found)
-        settle(found.file_meta)
+        settle(found, memory or Memory())
+        settle(found.file_meta, memory or Memory())
     return found
 
 
-def read_dicom(file: Path, keywords: Iterable[str], *, pixels: bool = False) -> Dataset:
+def read_dicom(file: Path, keywords: Iterable[str], *, pixels: bool = False, memory: Memory | None = None) -> Dataset:
     """`parse` of a file on disk."""
     with file.open("rb") as stream:
-        return parse(stream, keywords, pixels=pixels)
+        return parse(stream, keywords, pixels=pixels, memory=memory)
 
 
-def settle(dataset: Dataset) -> None:
+def settle(dataset: Dataset, memory: Memory) -> None:
     """Read every value now, sequences to their end, and take out those that cannot be read."""
+    characters = dataset.get_item(CHARACTERS).value if CHARACTERS in dataset else None
     for tag in list(dataset.keys()):
+        raw = dataset.get_item(tag)
+        known = memory.recall(raw, characters) if isinstance(raw, RawDataElement) else None
+        if known is not None:
+            dataset[tag] = known
+            continue
         try:
-            element = understood(dataset.get_item(tag))
-            if isinstance(element, RawDataElement):
-                dataset[tag] = element
-            value = dataset[tag].value
-            if dataset[tag].VR in ("DS", "IS") and not is_numeric(value):
-                raise ValueError("text where a number belongs")
+            element = settled(dataset, raw)
         except BROKEN:
             del dataset[tag]
             continue
-        if isinstance(value, Sequence):
-            for item in value:
-                settle(item)
+        memory.keep(raw, characters, element)
+        if isinstance(element.value, Sequence):
+            for item in element.value:
+                settle(item, Memory())
+
+
+def settled(dataset: Dataset, raw: DataElement | RawDataElement) -> DataElement:
+    """The element of a data set as it is understood; raises one of `BROKEN` if it cannot be read."""
+    meant = understood(raw)
+    if isinstance(meant, RawDataElement) and meant is not raw:
+        dataset[raw.tag] = meant
+    element = dataset[raw.tag]
+    if element.VR in ("DS", "IS") and not is_numeric(element.value):
+        raise ValueError("text where a number belongs")
+    return element
 
 
 def is_numeric(value: Any) -> bool:

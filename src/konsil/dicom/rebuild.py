@@ -7,8 +7,11 @@ descriptors cleaned 113105, dates modified 113107, and 113111 if safe private at
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import PYDICOM_IMPLEMENTATION_UID
@@ -16,7 +19,8 @@ from pydicom.uid import PYDICOM_IMPLEMENTATION_UID
 from konsil.cohort.cases import Case
 from konsil.dicom.burned import refuse_pictures, syntax_of, without_overlays
 from konsil.dicom.codes import entry, known
-from konsil.dicom.keep import KEPT, PRIVATE_BLOCKS, SAFE_PRIVATE
+from konsil.dicom.keep import KEPT, PRIVATE_BLOCKS, SAFE_PRIVATE, read_for_a_copy
+from konsil.dicom.memory import Memory
 from konsil.dicom.pseudonyms import Pseudonyms
 from konsil.dicom.series import patient_of
 from konsil.dicom.values import Rules, cleaned, is_binary
@@ -36,7 +40,44 @@ DEEPEST = 8
 """Functional groups of enhanced images nest four deep."""
 
 
-def rebuild(original: Dataset, role: str, case: Case, pseudonyms: Pseudonyms) -> Dataset:
+@dataclass
+class Copier:
+    """Copies the files of one series; what follows from a value that the file before had as well is not sought again.
+
+    `wanted`: what to read of a file; `memory`: what the last one said; `before`: by patient and attribute, an element
+    and what became of it.
+    """
+
+    role: str
+    case: Case
+    pseudonyms: Pseudonyms
+    wanted: frozenset[str] = field(default_factory=read_for_a_copy)
+    memory: Memory = field(default_factory=Memory)
+    before: dict[tuple[str, int], tuple[DataElement, DataElement | None]] = field(default_factory=dict)
+
+    def rebuild(self, original: Dataset) -> Dataset:
+        """`rebuild` of one file of the series."""
+        patient = patient_of(original)
+
+        def kept(element: DataElement, rules: Rules) -> DataElement | None:
+            known = self.before.get((patient, element.tag))
+            if known is None or known[0] is not element:
+                known = self.before[patient, element.tag] = element, as_kept(element, rules)
+            return known[1]
+
+        return rebuild(original, self.role, self.case, self.pseudonyms, kept)
+
+
+def as_kept(element: DataElement, rules: Rules) -> DataElement | None:
+    """The element that takes the place of one that is kept; None if nothing of its value may stay."""
+    result = cleaned(element, element.keyword, rules)
+    return None if result is None else DataElement(element.tag, *result)
+
+
+Keep = Callable[[DataElement, Rules], DataElement | None]
+
+
+def rebuild(original: Dataset, role: str, case: Case, pseudonyms: Pseudonyms, kept: Keep = as_kept) -> Dataset:
     """A new data set with the kept attributes of `original`, under the pseudonym of `case`.
 
     Raises `BadInput`, by the role of the series, for a picture that may have text in its pixels; `AttributeError` if
@@ -44,7 +85,7 @@ def rebuild(original: Dataset, role: str, case: Case, pseudonyms: Pseudonyms) ->
     """
     refuse_pictures(original, role)
     patient = patient_of(original)
-    copy = filtered(original, Rules(pseudonyms.uid, lambda day: pseudonyms.date(patient, day)))
+    copy = filtered(original, Rules(pseudonyms.uid, lambda day: pseudonyms.date(patient, day)), kept)
     codes = [*METHOD_CODES, SAFE_PRIVATE_CODE] if add_safe_private(original, copy) else list(METHOD_CODES)
     pixels = original[PIXELS]
     copy.add_new(pixels.tag, pixels.VR, without_overlays(original, role))
@@ -72,7 +113,7 @@ def file_meta(original: Dataset, copy: Dataset) -> FileMetaDataset:
     return meta
 
 
-def filtered(original: Dataset, rules: Rules, depth: int = 0) -> Dataset:
+def filtered(original: Dataset, rules: Rules, kept: Keep = as_kept, depth: int = 0) -> Dataset:
     """The kept attributes of a data set and its items, each with a value that may stay. Pixels are left out."""
     copy = Dataset()
     for element in original:
@@ -83,9 +124,9 @@ def filtered(original: Dataset, rules: Rules, depth: int = 0) -> Dataset:
             if depth < DEEPEST:
                 copy.add_new(element.tag, "SQ", items_of(element.value, keyword, rules, depth))
             continue
-        result = cleaned(element, keyword, rules)
+        result = kept(element, rules)
         if result is not None:
-            copy.add_new(element.tag, *result)
+            copy[element.tag] = result
     if "SegmentNumber" in copy and "SegmentedPropertyTypeCodeSequence" in copy:
         copy.SegmentLabel = f"Segment {copy.SegmentNumber}"  # required, and the original may hold anything
     return copy
@@ -95,7 +136,7 @@ def items_of(items: Sequence, keyword: str, rules: Rules, depth: int) -> Sequenc
     """The items of a sequence, filtered; of codes, those of the standard."""
     if keyword.endswith("CodeSequence"):
         return known(items, keyword)
-    return Sequence([filtered(item, rules, depth + 1) for item in items])
+    return Sequence([filtered(item, rules, depth=depth + 1) for item in items])
 
 
 def add_safe_private(original: Dataset, copy: Dataset) -> bool:

@@ -2,7 +2,7 @@
 
 Active in a round is who took part in the round before (also with an update that had to be refused), or wrote anything
 since. Round 1 expects every site of the recipe. Who has left is not expected from that moment on, and what it sent
-before counts; who was excluded is out of everything that is not posted yet.
+before counts; who was excluded or revoked is out of everything that is not posted yet.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _gathering(holdings: Holdings, charter: Charter, course: Course, now: dateti
 
 def _answers(holdings: Holdings, charter: Charter, course: Course, opened: datetime) -> Call:
     came = holdings.by_site(Kind.answer)
-    sites = tuple(site for site in charter.sites if site not in course.excluded)
+    sites = tuple(site for site in charter.sites if site not in course.shut_out)
     return Call(
         sites=sites,
         opened=opened,
@@ -83,13 +83,13 @@ def _fingerprints(holdings: Holdings, charter: Charter, course: Course, accepted
 def _called(course: Course, came: Mapping[str, Note], *, sites: tuple[str, ...], **rest: Any) -> Call:
     """A call to those of `sites` that are not out: a site that left is expected until then, and what it sent counts."""
     kept = {site: note.at for site, note in came.items() if not course.has_left(site, note.at)}
-    called = [site for site in sites if site not in course.excluded and (site in kept or site not in course.left)]
+    called = [site for site in sites if site not in course.shut_out and (site in kept or site not in course.left)]
     expected = rest.pop("expected", lambda moment: sites)
     return Call(
         sites=tuple(called),
         answers={site: kept[site] for site in called if site in kept},
         expected=lambda moment: tuple(
-            site for site in expected(moment) if site not in course.excluded and not course.has_left(site, moment)
+            site for site in expected(moment) if site not in course.shut_out and not course.has_left(site, moment)
         ),
         turns=tuple(course.left.values()),
         after=course.after,

@@ -24,8 +24,8 @@ class Course:
     """The present stretch goes from after round `begin` (0 = the first weights) to round `end`.
 
     `last`: the round training has ended with, None while it goes on. `pauses`: begin and end of each that is over.
-    `excluded`, `left`: sites that are out for good, by the operator's word and by their own. `openings`: when the first
-    round of each extension was called, by round.
+    `excluded`, `left`: sites that are out for good, by the operator's word and by their own; `revoked`: whose keys the
+    centre has withdrawn. `openings`: when the first round of each extension was called, by round.
     """
 
     begin: int
@@ -36,6 +36,7 @@ class Course:
     aborted: Control | None = None
     excluded: Mapping[str, Control] = field(default_factory=dict)
     left: Mapping[str, datetime] = field(default_factory=dict)
+    revoked: frozenset[str] = frozenset()
     openings: Mapping[int, datetime] = field(default_factory=dict)
 
     @property
@@ -45,8 +46,15 @@ class Course:
 
     @property
     def gone(self) -> dict[str, str]:
-        """Sites that are out for good: "left" or "excluded"."""
-        return {**dict.fromkeys(self.left, "left"), **dict.fromkeys(self.excluded, "excluded")}
+        """Sites that are out for good: "left", "excluded" or "revoked"."""
+        return {**dict.fromkeys(self.left, "left"), **dict.fromkeys(self.shut_out, "excluded")} | dict.fromkeys(
+            self.revoked, "revoked"
+        )
+
+    @property
+    def shut_out(self) -> frozenset[str]:
+        """Sites of which nothing counts that was not used yet: excluded by the operator, or revoked."""
+        return self.revoked.union(self.excluded)
 
     def opened(self, number: int, before: datetime) -> datetime:
         """When round `number` was called, whose global model before it the store received at `before`."""
@@ -73,7 +81,8 @@ class Course:
 def course_of(holdings: Holdings, charter: Charter) -> Course:
     """What holds now."""
     left = {site: note.at for site, note in holdings.by_site(Kind.leave).items() if site in charter.sites}
-    course = Course(0, charter.rounds, left=left)
+    revoked = holdings.revoked.intersection(charter.sites)
+    course = Course(0, charter.rounds, left=left, revoked=revoked)
     for word in controls(holdings):
         course = _heard(course, word, holdings, charter)
     return replace(course, last=_last(course, holdings, charter))

@@ -1,4 +1,4 @@
-"""The centre's side of trust: set up, invite a site, accept those who enrolled, revoke.
+"""The centre's side of trust: set up, invite a site, revoke it. Who enrolled: `konsil.federation.enrolment_sites`.
 
 What lies in the centre's home: `centre.json` (address and credentials), `keys/`, `authority/`, `ca.pem`,
 `roster.json`, `invitations.json`, `audit.jsonl`, and `store/` with users and objects where the centre runs the
@@ -7,39 +7,28 @@ embedded S3 server itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import fcntl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from konsil.errors import BadInput, BadMessage, BadSetting, Missing
+from konsil.errors import BadInput, BadSetting
 from konsil.federation.mailbox import open_store
+from konsil.federation.mailbox_keys import locked
 from konsil.files import write_bytes
 from konsil.storage.s3 import checked_endpoint
 from konsil.storage.server import StoreServer
-from konsil.storage.store import Store
 from konsil.storage.users import Credentials, Users
-from konsil.trust.audit import Audit
+from konsil.trust.audit import Audit, operator
 from konsil.trust.authority import Authority
-from konsil.trust.enrolment import ENROLMENT_KEY, REQUEST_LIMIT, ROSTER_KEY, verified
+from konsil.trust.enrolment import ROSTER_KEY
 from konsil.trust.identity import Identity, PublicKeys
 from konsil.trust.invitations import Invitation, Invitations
-from konsil.trust.membership import Connection, connection_of, is_centre
+from konsil.trust.membership import Connection, connection_of, is_centre, membership
 from konsil.trust.passes import SitePass, new_secret
 from konsil.trust.roster import CENTRE, GLOBAL, Roster, bucket_of, checked_site
 
 PASS_DAYS = 14
-
-
-@dataclass(frozen=True)
-class SiteState:
-    """How far a site is: "invited", "enrolled", "expired" or "refused", with a sentence and its keys' fingerprint."""
-
-    site: str
-    state: str
-    fingerprint: str = ""
-    sentence: str = ""
 
 
 def init(
@@ -69,7 +58,7 @@ def init(
         credentials = Users(home / "store").add(CENTRE, None)
     access, secret = credentials or ("", "")
     Connection(endpoint=endpoint, access_key=access, secret_key=secret).save(home)
-    Audit(home / "audit.jsonl").append("centre set up", fingerprint=identity.public.fingerprint)
+    Audit(home / "audit.jsonl").append("centre set up", by=operator(), fingerprint=identity.public.fingerprint)
     return identity.public
 
 
@@ -88,19 +77,18 @@ def invite(
 ) -> SitePass:
     """Write the pass of a new site to `out` and let it into the store.
 
-    `again`: the site is enrolled already and shall get new credentials and keys; its old ones end now. `given`: its
-    credentials where the store is not the embedded server, limited to its bucket and to reading `global`.
+    `again`: the site is enrolled already and shall get new credentials and keys; its old ones end now, as if it had
+    been revoked. `given`: its credentials where the store is not the embedded server, limited to its bucket and to
+    reading `global`.
     """
-    connection, roster = connection_of(checked_centre(home)), Roster.load(home)
+    connection, roster = connection_of(checked_centre(home)), membership(home).roster
     invitations = Invitations(home)
     if out.exists():
         raise BadInput("the pass is not written over another file", got=out.name, hint="Choose another name")
-    if not again:
-        checked_site(site, taken=roster.sites)
-        checked_site(site, taken=[name for name in invitations.all() if name != site])
-    elif site not in roster.sites:
-        raise BadSetting(f"{site} is not enrolled", hint="Invite it without --again")
+    _may_be_invited(site, roster, invitations, again=again)
     credentials = given or _store_user(home, site, connection)
+    if again:
+        publish_roster(home, roster.without(site))
     expires = datetime.now(UTC).replace(microsecond=0) + timedelta(days=days)
     ca = home / "ca.pem"
     made = SitePass(
@@ -120,42 +108,40 @@ def invite(
     kept = Invitation(secret=made.enrolment_secret, expires=expires, access_key=made.access_key or None)
     invitations.put(site, kept)
     made.save(out)
-    Audit(home / "audit.jsonl").append("site invited", site=site, fingerprint=made.fingerprint)
+    Audit(home / "audit.jsonl").append("site invited", site=site, by=operator(), fingerprint=made.fingerprint)
     return made
 
 
-def accept_all(home: Path) -> list[SiteState]:
-    """Take in every site whose enrolment lies in its bucket and fits its invitation; publish the signed roster."""
-    checked_centre(home)
-    store, states = open_store(home), []
-    for site, invitation in Invitations(home).all().items():
-        if invitation.secret is not None:
-            states.append(_accept(home, store, site, invitation))
-    store.put(GLOBAL, ROSTER_KEY, Roster.load(home).signed(Identity.load(home)))
-    fresh = {state.site for state in states}
-    return sorted([*states, *enrolled(home, but=fresh)], key=lambda state: state.site)
-
-
-def enrolled(home: Path, but: set[str] | None = None) -> Iterator[SiteState]:
-    """The sites of the roster, without asking the store."""
-    for site, keys in Roster.load(home).sites.items():
-        if site not in (but or set()):
-            yield SiteState(site, "enrolled", keys.fingerprint)
+def _may_be_invited(site: str, roster: Roster, invitations: Invitations, *, again: bool) -> None:
+    if not again:
+        checked_site(site, taken=roster.sites)
+        checked_site(site, taken=[name for name in invitations.all() if name != site])
+    elif site not in roster.sites:
+        raise BadSetting(f"{site} is not enrolled", hint="Invite it without --again")
 
 
 def revoke(home: Path, site: str) -> None:
-    """Take a site out of the roster and away from the store; its messages are refused from now on."""
-    roster = Roster.load(checked_centre(home))
+    """Take a site out of the roster and away from the store, at once.
+
+    Of its messages those remain that the centre had accepted; nothing new of it is read, and running runs go on without
+    it. On another store than the embedded server its administrator ends the credentials.
+    """
+    roster = membership(checked_centre(home)).roster
     invitation = Invitations(home).all().get(site)
     if site not in roster.sites and invitation is None:
         raise BadSetting(f"there is no site {site}", expected=", ".join(sorted(roster.sites)) or "none yet")
     if invitation is not None and invitation.access_key and is_embedded(home):
         Users(home / "store").remove(invitation.access_key)
     Invitations(home).drop(site)
-    left = roster.without(site)
-    left.save(home)
-    Audit(home / "audit.jsonl").append("site revoked", site=site)
-    open_store(home).put(GLOBAL, ROSTER_KEY, left.signed(Identity.load(home)))
+    Audit(home / "audit.jsonl").append("site revoked", site=site, by=operator())
+    publish_roster(home, roster.without(site) if site in roster.sites else roster)
+
+
+def publish_roster(home: Path, roster: Roster) -> None:
+    """Keep a roster, and show it to the sites under the centre's signature."""
+    with locked(home, fcntl.LOCK_EX):
+        roster.save(home)
+    open_store(home).put(GLOBAL, ROSTER_KEY, roster.signed(Identity.load(home)))
 
 
 def checked_centre(home: Path) -> Path:
@@ -179,22 +165,3 @@ def _store_user(home: Path, site: str, connection: Connection) -> Credentials:
         "the store is not the embedded server, so its administrator makes the site's credentials",
         expected=f"a key for bucket {bucket_of(site)} and for reading {GLOBAL}: --access-key and --secret-file",
     )
-
-
-def _accept(home: Path, store: Store, site: str, invitation: Invitation) -> SiteState:
-    """Look at one enrolment; a bad one is a state with a sentence, never the end of the others."""
-    try:
-        entry = store.stat(bucket_of(site), ENROLMENT_KEY)
-        if not invitation.open_at(entry.modified):
-            return SiteState(site, "expired", sentence="It enrolled after its pass had expired. Invite it again.")
-        with store.get(bucket_of(site), ENROLMENT_KEY) as stream:
-            keys = verified(stream.read(REQUEST_LIMIT + 1), site, invitation.secret or "")
-    except Missing:
-        late = store.now() > invitation.expires
-        return SiteState(site, "expired" if late else "invited")
-    except (BadMessage, BadSetting) as error:
-        return SiteState(site, "refused", sentence=error.sentence)
-    Roster.load(home).with_site(site, keys).save(home)
-    Invitations(home).put(site, invitation.used())
-    Audit(home / "audit.jsonl").append("site enrolled", site=site, fingerprint=keys.fingerprint)
-    return SiteState(site, "enrolled", keys.fingerprint)

@@ -6,8 +6,8 @@ Holdings are a value. Everything a decision needs stands in the manifests (`fact
     answer       accepted (bool), cases {split: number}
     fingerprint  cases (training cases)
     recipe       sites [..] in charter order, cases {site: training cases}
-    global       included {site: {cases, digest}}, refused {site: reason}, missing [..], gone {site: left | excluded},
-                 metrics {name: weighted mean}, remarks {site: half a sentence}, seconds
+    global       included {site: {cases, digest}}, refused {site: reason}, missing [..], metrics {name: weighted mean},
+                 gone {site: left | excluded | revoked}, remarks {site: half a sentence}, seconds
     update       cases, steps, base (digest of the global model it started from), metrics, seconds
     final        outcome ("released" | "aborted"), sentence, round (of the model), model (its digest), last, best
     control      action, why, site | rounds, after (konsil.federation.control)
@@ -41,6 +41,7 @@ class Holdings:
 
     `refused`: updates and local models that the centre looked into and cannot use, with the reason.
     `decided`: the custodian's decision at a site, None while there is none. `prepared`, `stored`: done in this folder.
+    `revoked`: sites that the centre no longer trusts; see `kept`.
     """
 
     me: str
@@ -49,6 +50,7 @@ class Holdings:
     decided: bool | None = None
     prepared: bool = False
     stored: bool = False
+    revoked: frozenset[str] = frozenset()
 
     def note(self, kind: Kind, sender: str = CENTRE, round: int | None = None) -> Note | None:  # noqa: A002
         """The message in that slot, or None."""
@@ -80,3 +82,17 @@ class Holdings:
 def notes_of(letters: Iterable[Letter]) -> dict[Slot, Note]:
     """The letters as notes, by slot."""
     return {letter.slot: Note(letter.received, letter.manifest.digest, letter.manifest.facts) for letter in letters}
+
+
+def kept(notes: Mapping[Slot, Note], revoked: Iterable[str]) -> dict[Slot, Note]:
+    """The notes without those of revoked sites that have not been used yet: they enter nothing more."""
+    follows = {Kind.answer: Kind.recipe, Kind.fingerprint: Kind.recipe, Kind.update: Kind.global_}
+    follows |= {Kind.baseline: Kind.baselines, Kind.evaluation: Kind.final}
+    posted = {(slot.kind, slot.round if slot.kind is Kind.global_ else None) for slot in notes}
+    gone = {
+        slot
+        for slot in notes
+        if slot.sender in revoked
+        and (follows.get(slot.kind), slot.round if slot.kind is Kind.update else None) not in posted
+    }
+    return {slot: note for slot, note in notes.items() if slot not in gone}

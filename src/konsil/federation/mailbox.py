@@ -21,10 +21,12 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from konsil.errors import BadInput, BadMessage, Missing, Unavailable
+from konsil.federation.mailbox_keys import Keys
 from konsil.federation.mailbox_pins import Pins
+from konsil.federation.mailbox_record import Record
 from konsil.federation.mailbox_scan import Letter, Refusal, Scan, manifest_key, payload_key
 from konsil.federation.mailbox_stream import drawn
-from konsil.federation.manifest import MANIFEST_LIMIT, Manifest, TensorTable, read_manifest
+from konsil.federation.manifest import MANIFEST_LIMIT, SUBJECT, Manifest, TensorTable, read_manifest
 from konsil.federation.payload import Chunk, Gathering, JsonSink, TensorSink, TensorSource, table_of
 from konsil.federation.payload_sealed import HashingSink, SignedPayload
 from konsil.federation.slot import Kind, Slot
@@ -37,6 +39,7 @@ from konsil.trust.envelope import Sink, Source, seal, unseal
 from konsil.trust.identity import Identity
 from konsil.trust.membership import Connection, ca_of, connection_of, membership
 from konsil.trust.roster import CENTRE, Roster, bucket_of
+from konsil.trust.signed import digest
 from konsil.types import Json, Tensors
 
 __all__ = ["Kind", "Letter", "Mailbox", "Manifest", "Refusal", "Slot", "open_mailbox", "open_store", "runs"]
@@ -48,19 +51,28 @@ class Mailbox:
     """The messages of `run` as the party `me` ("centre" or a site's name) sees them.
 
     `folder` (usually `<home>/runs/<run>`) keeps the pins, and for moments what is being sealed; without it the pins
-    last as long as this object.
+    last as long as this object. With `home`, identity and roster follow what lies there, and its audit log is written.
     """
 
     def __init__(
-        self, store: Store, *, me: str, run: str, identity: Identity, roster: Roster, folder: Path | None = None
+        self,
+        store: Store,
+        *,
+        me: str,
+        run: str,
+        identity: Identity,
+        roster: Roster,
+        folder: Path | None = None,
+        home: Path | None = None,
     ) -> None:
         if not re.fullmatch(RUN_NAME, run):
             raise BadInput("a run cannot bear this name", expected="3 to 41 of a-z, 0-9 and '-'", got=repr(run))
         self.me, self.run = me, run
         self.refused: list[Refusal] = []
-        self._store, self._identity, self._roster = store, identity, roster
-        self._folder = folder
-        self._scan = Scan(store, run, self._checked, Pins(folder))
+        self._store, self._folder = store, folder
+        self._record = Record(home, folder, me=me, run=run)
+        self._scan = Scan(store, run, self._checked, Pins(folder), self._record.stands)
+        self._keys = Keys(store, self._scan.forget, me=me, identity=identity, roster=roster, home=home)
 
     def now(self) -> datetime:
         """The store's clock, UTC."""
@@ -85,12 +97,23 @@ class Mailbox:
         """All messages that stand, verified, oldest first; `.refused` then holds what was not accepted, and why."""
         letters: list[Letter] = []
         refused: list[Refusal] = []
-        for owner in self._roster.names if self.me == CENTRE else [CENTRE, self.me]:
-            found, bad = self._scan.letters(owner)
+        self._keys.refresh()
+        for owner in self._owners():
+            found, bad = self._of(owner)
             letters += found
             refused += bad
         self.refused = refused
+        self._record.refused(refused)
         return sorted(letters, key=lambda letter: (letter.received, letter.slot.place))
+
+    def mine(self) -> list[Letter]:
+        """My own messages that stand."""
+        return self._scan.letters(self.me)[0]
+
+    @property
+    def revoked(self) -> frozenset[str]:
+        """Sites that the centre has revoked; nothing of theirs may enter another model. Empty at a site."""
+        return frozenset(self._keys.roster.revoked)
 
     def read_json(self, letter: Letter) -> Json:
         """Open a JSON message; `BadMessage` if its payload is not what the manifest says."""
@@ -125,15 +148,32 @@ class Mailbox:
         try:
             with self._store.get(bucket_of(letter.slot.sender), key) as stream:
                 payload = SignedPayload(stream, letter.manifest)
-                unseal(payload, sink, self._identity)
+                unseal(payload, sink, self._keys.identity)
                 payload.close()
         except Missing as error:
             raise BadMessage(
                 f"the payload of {letter.slot.place} is gone", hint="It was removed from the bucket"
             ) from error
 
-    def _checked(self, document: bytes, slot: Slot) -> Manifest:
-        return read_manifest(document, run=self.run, slot=slot, me=self.me, roster=self._roster)
+    def _owners(self) -> list[str]:
+        """In whose buckets I look."""
+        roster = self._keys.roster
+        return [*roster.names, *roster.revoked] if self.me == CENTRE else [CENTRE, self.me]
+
+    def _of(self, owner: str) -> tuple[list[Letter], list[Refusal]]:
+        """The messages of one party; where a signature does not fit, its new keys are looked for."""
+        if self._keys.is_due(owner):
+            self._keys.follow(owner)
+        found = self._scan.letters(owner)
+        if self._scan.unsigned and self._keys.follow(owner):
+            found = self._scan.letters(owner)
+        return found
+
+    def _checked(self, document: bytes, slot: Slot, pinned: str | None) -> Manifest:
+        roster = self._keys.roster
+        if slot.sender in roster.revoked and digest(SUBJECT, document) != pinned:
+            raise BadMessage(f"a message of {slot.sender} is not read: the centre has revoked this site")
+        return read_manifest(document, run=self.run, slot=slot, me=self.me, roster=roster, pinned=pinned)
 
     def _mine(self, slot: Slot) -> Letter | None:
         """My letter that stands in a slot."""
@@ -146,16 +186,18 @@ class Mailbox:
         if slot.sender != self.me:
             raise BadInput("a message cannot be sent for somebody else", expected=self.me, got=slot.sender)
         facts = json.loads(sendable(facts, "the facts of a message"))  # tuples and numpy floats become plain JSON
+        self._keys.refresh()
         if (standing := self._mine(slot)) is not None:
             return standing
-        names = sorted({*recipients, self.me})
+        names = sorted({*recipients, self.me} - self.revoked)
         bucket = bucket_of(self.me)
         with self._sealed(source, names) as (file, sha256, size):
-            manifest = self._manifest(slot, names, facts, table, sha256, size)
-            document = signed_within_limit(manifest, self._identity)
             self._store.put(bucket, payload_key(self.run, slot, sha256), file, size)
-        self._store.put(bucket, manifest_key(self.run, slot, manifest.digest), document)
-        return self._shown(slot)
+        with self._keys.signing() as identity:
+            manifest = self._manifest(slot, names, {**facts, **self._record.facts()}, table, sha256, size)
+            document = signed_within_limit(manifest, identity)
+            self._store.put(bucket, manifest_key(self.run, slot, manifest.digest), document)
+            return self._shown(slot)
 
     def _shown(self, slot: Slot) -> Letter:
         """My letter as the store lists it; some servers show a new object only after a moment."""
@@ -185,7 +227,7 @@ class Mailbox:
     @contextmanager
     def _sealed(self, source: Source, names: Sequence[str]) -> Iterator[tuple[BinaryIO, str, int]]:
         """The sealed payload as a nameless temporary file (a killed process leaves none), its hash and its size."""
-        keys = [self._roster.keys_of(name).age for name in names]
+        keys = [self._keys.roster.keys_of(name).age for name in names]
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self._folder) as file:
@@ -197,9 +239,8 @@ class Mailbox:
 def open_mailbox(home: Path, run: str) -> Mailbox:
     """The mailbox of whoever lives in `home`, centre or site; `Missing` if nobody does."""
     party = membership(home)
-    folder = home / "runs" / run
-    store = open_store(home)
-    return Mailbox(store, me=party.me, run=run, identity=party.identity, roster=party.roster, folder=folder)
+    folder, store = home / "runs" / run, open_store(home)
+    return Mailbox(store, me=party.me, run=run, identity=party.identity, roster=party.roster, folder=folder, home=home)
 
 
 def open_store(home: Path) -> Store:

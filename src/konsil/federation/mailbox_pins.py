@@ -7,7 +7,7 @@ written again. Kept in `<home>/runs/<run>/pins.json`, so that a restart, a retry
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -29,12 +29,13 @@ class Pins:
         found = self._pins.get(place)
         return None if found is None else (found["digest"], datetime.fromisoformat(found["received"]))
 
-    def add(self, place: str, digest: str, received: datetime) -> None:
-        """Let a message stand, unless another process of this party already let one stand."""
+    def add(self, place: str, digest: str, received: datetime, note: Callable[[], None] = lambda: None) -> None:
+        """Let a message stand, unless another process of this party already did; `note` is called before it stands."""
         with self._alone():
             self._read()
             if place in self._pins:
                 return
+            note()
             self._pins[place] = {"digest": digest, "received": received.isoformat()}
             if self._path is not None:
                 write_json(self._path, self._pins)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from konsil.errors import BadMessage, Missing
 from konsil.federation.mailbox_pins import Pins
@@ -17,7 +18,7 @@ from konsil.federation.manifest import MANIFEST_LIMIT, SUBJECT, Manifest
 from konsil.federation.slot import Slot
 from konsil.storage.store import Entry, Store
 from konsil.trust.roster import bucket_of
-from konsil.trust.signed import digest
+from konsil.trust.signed import WrongSigner, digest
 
 
 @dataclass(frozen=True)
@@ -55,19 +56,31 @@ class Found:
             raise BadMessage("an object is neither payload nor manifest", expected="payload-… or manifest-…")
 
 
-Check = Callable[[bytes, Slot], Manifest]
+Check = Callable[[bytes, Slot, str | None], Manifest]  # the document, its slot, the digest that is pinned there
 
 
 class Scan:
-    """Reads the messages of one run; remembers verified and refused objects, so each manifest is fetched once."""
+    """Reads the messages of one run; remembers verified and refused objects, so each manifest is fetched once.
 
-    def __init__(self, store: Store, run: str, check: Check, pins: Pins) -> None:
-        self._store, self._run, self._check, self._pins = store, run, check, pins
+    `unsigned` is true after a listing with a manifest that none of its sender's known keys has signed. `stands` hears
+    of every message that is accepted for the first time.
+    """
+
+    def __init__(
+        self, store: Store, run: str, check: Check, pins: Pins, stands: Callable[[Letter], None] = lambda letter: None
+    ) -> None:
+        self._store, self._run, self._check, self._pins, self._stands = store, run, check, pins, stands
         self._known: dict[tuple[str, Entry], Manifest | BadMessage] = {}
+        self.unsigned = False
+
+    def forget(self) -> None:
+        """Verify everything anew: somebody's keys have changed."""
+        self._known.clear()
 
     def letters(self, owner: str, place: str = "") -> tuple[list[Letter], list[Refusal]]:
         """The messages that stand in the bucket of `owner` (below `place`), and what is refused there."""
         bucket = bucket_of(owner)
+        self.unsigned = False
         found = sorted_out(self._store.list(bucket, f"{self._run}/{place}"), self._run, owner)
         letters, refused = [], found.refused
         for slot, entries in found.manifests.items():
@@ -91,7 +104,7 @@ class Scan:
             except BadMessage as error:
                 refused.append(Refusal(slot.place, error.sentence))
         if letter is not None and pinned is None:
-            self._pins.add(slot.place, letter.manifest.digest, letter.received)
+            self._pins.add(slot.place, letter.manifest.digest, letter.received, partial(self._stands, letter))
         return letter, refused
 
     def _manifest(self, bucket: str, slot: Slot, entry: Entry) -> Manifest:
@@ -106,6 +119,7 @@ class Scan:
                 known = error
             self._known[bucket, entry] = known
         if isinstance(known, BadMessage):
+            self.unsigned |= isinstance(known, WrongSigner)
             raise known
         return known
 
@@ -114,7 +128,8 @@ class Scan:
             raise BadMessage("a manifest is too long", expected=f"at most {MANIFEST_LIMIT} bytes", got=str(entry.size))
         with self._store.get(bucket, entry.key) as stream:
             document = stream.read(MANIFEST_LIMIT + 1)
-        manifest = self._check(document, slot)
+        pinned = self._pins.get(slot.place)
+        manifest = self._check(document, slot, pinned[0] if pinned else None)
         if entry.key != manifest_key(self._run, slot, digest(SUBJECT, document)):
             raise BadMessage("a manifest does not bear the name of its content", hint="It was copied or renamed")
         return manifest

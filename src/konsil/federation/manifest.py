@@ -19,7 +19,7 @@ from konsil.federation.slot import Kind, Slot
 from konsil.trust.canonical import canonical
 from konsil.trust.identity import Identity
 from konsil.trust.roster import Roster
-from konsil.trust.signed import first_line, opened, sign
+from konsil.trust.signed import digest, first_line, opened, sign
 from konsil.types import Json
 
 SUBJECT = "manifest"
@@ -41,6 +41,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Second = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
 TensorName = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\"\\]+$")]
 Length = Annotated[int, Field(ge=0, le=1 << 40)]
+Shape = Annotated[tuple[Length, ...], Field(max_length=32)]  # more would cost minutes to multiply
 
 
 class _Model(BaseModel):
@@ -51,7 +52,7 @@ class TensorTable(_Model):
     """Names, shapes and dtypes (safetensors names: F32, I64 …) of the tensors in a payload, in their order."""
 
     names: tuple[TensorName, ...]
-    shapes: tuple[tuple[Length, ...], ...]
+    shapes: tuple[Shape, ...]
     dtypes: tuple[str, ...]
 
     @model_validator(mode="after")
@@ -107,14 +108,18 @@ class Manifest(_Model):
         return sign(SUBJECT, self.as_json(), identity)
 
 
-def read_manifest(document: bytes, *, run: str, slot: Slot, me: str, roster: Roster) -> Manifest:
+def read_manifest(
+    document: bytes, *, run: str, slot: Slot, me: str, roster: Roster, pinned: str | None = None
+) -> Manifest:
     """Read the manifest that lies in `slot`: authenticate, then parse, then check; `BadMessage` says which rule failed.
 
     The key is that of the slot's sender, which is the owner of the bucket it lies in, never one named by the document.
+    `pinned`: digest of the message that was accepted in this slot before; it may be signed by a retired key.
     """
     if len(document) > MANIFEST_LIMIT:
         raise BadMessage("a manifest is too long", expected=f"at most {MANIFEST_LIMIT} bytes")
-    content = opened(SUBJECT, document, roster.keys_of(slot.sender).signing)
+    name = digest(SUBJECT, document)
+    content = opened(SUBJECT, document, *roster.signers_of(slot.sender, name, pinned=name == pinned))
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:

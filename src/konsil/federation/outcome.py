@@ -19,7 +19,7 @@ from konsil.types import Json
 class Part:
     """One site's part: its answer ("accepted", "refused", "none"), the rounds it was in, missed, and was refused in.
 
-    `gone`: "left" or "excluded" if it is out for good, `stayed` the rounds that were made before that.
+    `gone`: "left", "excluded" or "revoked" if it is out for good, `stayed` the rounds that were made before that.
     """
 
     answer: str
@@ -108,7 +108,7 @@ def _lack(site: str, part: Part) -> str:
 
 
 def _ways_out(part: Part) -> str:
-    return "left" if part.gone == "left" else "was excluded"
+    return "left" if part.gone == "left" else f"was {part.gone}"
 
 
 def choice_of(progress: Json) -> str:

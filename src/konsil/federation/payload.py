@@ -13,7 +13,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from io import BytesIO
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -156,8 +156,15 @@ class Gathering:
         name, offset, values = chunk
         if name not in self._flat:
             shape = self._table.shapes[self._table.names.index(name)]
-            self._flat[name] = np.empty(math.prod(shape), dtype=values.dtype)
+            self._flat[name] = self._room(math.prod(shape), values.dtype)
         self._flat[name][offset : offset + values.size] = values
+
+    @staticmethod
+    def _room(size: int, dtype: np.dtype[Any]) -> Array:
+        try:
+            return np.empty(size, dtype=dtype)
+        except (MemoryError, ValueError) as error:
+            raise BadMessage("a payload names a tensor that does not fit into this computer's memory") from error
 
     def tensors(self) -> Tensors:
         """All tensors in the order of the table."""

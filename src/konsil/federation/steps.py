@@ -57,7 +57,7 @@ class Aggregate:
     """Centre: make the global model of `round` from the updates of `sites`, in charter order.
 
     `missing` did not answer in time; `refused` answered with something that cannot be averaged (site → reason);
-    `gone` is out for good (site → "left" or "excluded").
+    `gone` is out for good (site → "left", "excluded" or "revoked").
     """
 
     round: int

@@ -22,6 +22,7 @@ from konsil.errors import BadInput, Missing
 from konsil.federation.charter import Charter, read_charter
 from konsil.federation.slot import Kind, Slot
 from konsil.files import read_json, write_json
+from konsil.trust.audit import Audit
 from konsil.types import Json
 
 RUN_NAME = re.compile(r"[a-z0-9][a-z0-9-]{2,40}")
@@ -66,6 +67,9 @@ class Ledger:
             return earlier
         decision = {**wanted, "at": datetime.now(UTC).isoformat(timespec="seconds")}
         write_json(self.folder / "decision.json", decision)
+        said = {"cohort": cohort} if accepted else {"reason": reason}
+        event = "charter accepted" if accepted else "charter refused"
+        Audit(self.home / "audit.jsonl").append(event, run=self.run, by=by, **said)
         return decision
 
     def decision(self) -> Json | None:
@@ -95,6 +99,8 @@ class Ledger:
         """Note that the message in `slot` cannot be used."""
         path = self.folder / "refused.json"
         earlier = read_json(path) if path.is_file() else {}
+        if earlier.get(_name(slot)) != why:
+            Audit(self.home / "audit.jsonl").append("message refused", run=self.run, place=slot.place, why=why)
         write_json(path, {**earlier, _name(slot): why})
 
     def refused(self) -> dict[Slot, str]:

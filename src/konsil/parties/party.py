@@ -16,7 +16,7 @@ from typing import Any, ClassVar, TypeAlias
 from konsil.errors import Missing
 from konsil.federation.charter import Charter, parse_charter
 from konsil.federation.course import Course, course_of
-from konsil.federation.holdings import Holdings, notes_of
+from konsil.federation.holdings import Holdings, kept, notes_of
 from konsil.federation.mailbox import Letter, Mailbox
 from konsil.federation.rounds import next_step
 from konsil.federation.slot import Kind, Slot
@@ -26,6 +26,7 @@ from konsil.learners.protocol import Learner
 from konsil.parties.ledger import Ledger
 from konsil.parties.model_card import kept_rounds, model_card, write_card
 from konsil.parties.page import write_page
+from konsil.trust.audit import Audit
 from konsil.trust.roster import CENTRE
 from konsil.types import Json, Tensors
 
@@ -70,10 +71,11 @@ class Party:
         decision, recipe = self.ledger.decision(), self._letters.get(Slot(Kind.recipe, CENTRE, None))
         held = Holdings(
             me=self.mailbox.me,
-            notes=notes_of(self._letters.values()),
+            notes=kept(notes_of(self._letters.values()), self.mailbox.revoked),
             refused=self.ledger.refused(),
             decided=None if decision is None else bool(decision["accepted"]),
             prepared=recipe is not None and self.ledger.is_prepared(recipe.manifest.digest),
+            revoked=self.mailbox.revoked,
         )
         charter = self.charter()
         self.course = None if charter is None else course_of(held, charter)
@@ -144,6 +146,8 @@ class Party:
         part.replace(self.ledger.model)
         self.keep_report(final["summary"])
         self.ledger.keep_stored(letter.manifest.digest)
+        facts = {"run": self.run, "round": final.get("round"), "digest": final.get("model")}
+        Audit(self.home / "audit.jsonl").append("model stored", **facts)
         log.info("model stored in %s, report in %s", self.ledger.model, self.ledger.report)
 
     def keep_report(self, summary: Json) -> None:

@@ -4,7 +4,7 @@
     progress                       planned, last, best, released (rounds), metric, figures {round: weighted mean}
     operator[]                     what the operator said: number, at, action, why, site, rounds, after
     participation.<site>           answer, cases (training), rounds, missed, refused {round: reason}, gone ("left",
-                                   "excluded" or ""), stayed (rounds made before that)
+                                   "excluded", "revoked" or ""), stayed (rounds made before that)
     rounds[]                       per site: cases, steps, metrics, work_s (training), turnaround_s (from the global
                                    model to the update), waited_s (from the update to the next global model);
                                    remarks {site: what the strategy did to its update}

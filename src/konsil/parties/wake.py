@@ -1,4 +1,4 @@
-"""When to wake up: cheap questions for triggers and sensors. They look, and change nothing but the pins."""
+"""When to wake up: cheap questions for triggers and sensors. They look, and change nothing but pins and audit log."""
 
 from __future__ import annotations
 

@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from konsil.cohort.box import box_of
+
 Floats = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
 
@@ -47,10 +49,11 @@ def air_structure(data: Floats, air: Mask) -> float | None:
 
     if not has_air(data, air):
         return None
-    whole = ndimage.minimum_filter(air, BOX, mode="constant")
+    box = box_of(air)
+    whole = ndimage.minimum_filter(air[box], BOX, mode="constant")
     if int(whole.sum()) < FEWEST // 10:
         return None
-    means = ndimage.uniform_filter(data.astype(np.float32), BOX)[whole]
+    means = ndimage.uniform_filter(data[box].astype(np.float32), BOX)[whole]
     return float(means.std() * np.sqrt(BOX**3) / data[air].std())
 
 
@@ -66,8 +69,10 @@ def corrupted_air(data: Floats, air: Mask) -> Mask:
     middle = float(np.median(values))
     spread = float(np.median(np.abs(values - middle))) / NORMAL_MAD
     high = air & (data > middle + CORRUPTED_Z * spread)
-    opened: Mask = ndimage.binary_opening(high, ndimage.generate_binary_structure(3, 1))
-    return opened
+    if high.any():
+        box = box_of(high)
+        high[box] = ndimage.binary_opening(high[box], ndimage.generate_binary_structure(3, 1))
+    return high
 
 
 def qi_1(air: Mask, corrupted: Mask) -> float:
@@ -110,7 +115,8 @@ def histogram(values: Floats) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.f
         edges = np.arange(-0.5, top + width, width)
     else:
         edges = np.linspace(0.0, top, BINS + 1)
-    counts, _ = np.histogram(np.clip(values, edges[0], edges[-1]), bins=edges)
+    held = np.clip(values, edges[0], edges[-1])
+    counts, _ = np.histogram(held, bins=len(edges) - 1, range=(float(edges[0]), float(edges[-1])))
     return counts.astype(np.float64), np.maximum(edges, 0.0)
 
 
@@ -143,5 +149,8 @@ def fber(data: Floats, brain: Mask, air: Mask) -> float | None:
     """
     if not brain.any() or int(air.sum()) < FEWEST:
         return None
-    energies = [float((data[region].astype(np.float64) ** 2).mean()) for region in (brain, air)]
+    energies = []
+    for region in (brain, air):
+        values = data[region].astype(np.float64)
+        energies.append(float(values @ values) / values.size)
     return energies[0] / energies[1] if energies[1] > 0 else None

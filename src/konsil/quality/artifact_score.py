@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from konsil.cohort.binning import by_blocks
 from konsil.cohort.volume import Volume
 from konsil.quality.atlas import Placement, brain, lay
 from konsil.quality.image_measures import measure_air, measure_sharpness, measure_signal
@@ -129,10 +130,4 @@ def averaged(image: Volume) -> Volume:
     count = np.maximum(1, np.rint(GRID_MM / image.spacing_mm)).astype(int)
     if count.max() == 1:
         return image
-    size = np.array(image.data.shape) // count
-    cut = image.data[tuple(slice(0, int(n)) for n in size * count)].astype(np.float32)
-    data = cut.reshape([int(n) for pair in zip(size, count, strict=True) for n in pair]).mean(axis=(1, 3, 5))
-    affine = image.affine.copy()
-    affine[:3, :3] *= count
-    affine[:3, 3] += image.affine[:3, :3] @ ((count - 1) / 2)
-    return Volume(data, affine)
+    return by_blocks(image, count)

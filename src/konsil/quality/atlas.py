@@ -19,7 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from konsil.cohort.grid import as_itk, coarsened, from_itk, ras_matrix
+from konsil.cohort.box import box_of, carried, part
+from konsil.cohort.grid import as_itk, coarsened, from_itk, ras_matrix, read_on
 from konsil.cohort.volume import Volume, read_volume
 from konsil.errors import BadInput, Missing
 
@@ -161,10 +162,10 @@ def align(transform: Any, target: Any, *, step_mm: float, share: float) -> tuple
 
 def lay(volume: Volume, placement: Placement, grid: Volume) -> npt.NDArray[np.float32]:
     """Values of an atlas volume on the voxels of `grid`, linear between atlas voxels, 0 outside; float32 (X, Y, Z)."""
-    from scipy import ndimage
-
-    matrix = np.linalg.inv(volume.affine) @ np.linalg.inv(placement.matrix) @ grid.affine
-    laid: npt.NDArray[np.float32] = ndimage.affine_transform(
-        volume.data.astype(np.float32), matrix[:3, :3], matrix[:3, 3], grid.data.shape, order=1, output=np.float32
-    )
+    laid = np.zeros_like(grid.data, np.float32)
+    to_index = np.linalg.inv(grid.affine) @ placement.matrix @ volume.affine
+    margin = np.abs(to_index[:3, :3]).sum(axis=1)  # an atlas voxel, over which the last values fade
+    box = carried(box_of(volume.data > 0), to_index, grid.data.shape, margin)
+    to_atlas = np.linalg.inv(placement.matrix).astype(np.float64)
+    laid[box] = read_on(part(grid, box), volume, to_atlas)
     return laid

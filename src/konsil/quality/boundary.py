@@ -20,6 +20,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from konsil.cohort.binning import binned
+from konsil.cohort.box import box_of, carried, part
+from konsil.cohort.grid import read_on
 from konsil.cohort.volume import Volume
 
 GRID_MM = 2.0
@@ -42,21 +44,16 @@ def follow(image: Volume, outline: Floats, grid: Volume) -> npt.NDArray[np.bool_
     the outline lies outside the image.
     """
     inside = outline > 0.5
+    brain = np.zeros(grid.data.shape, np.bool_, order="F")
     if not inside.any():
-        return np.zeros(grid.data.shape, dtype=np.bool_)
-    found = np.argwhere(inside)
-    reach = np.ceil(REACH_MM / image.spacing_mm).astype(int)
-    low, high = np.maximum(found.min(0) - reach, 0), found.max(0) + reach + 1
-    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    affine = image.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ low
-    near = Volume(image.data[box], affine)
-    odds = brain_odds(near, inside[box])
-    to_index = np.linalg.inv(affine) @ grid.affine
-    fine = ndimage.affine_transform(
-        odds, to_index[:3, :3], to_index[:3, 3], grid.data.shape, order=1, mode="constant", cval=-1.0
-    )
-    return np.asarray(fine > 0)
+        return brain
+    box = carried(box_of(inside), np.eye(4), inside.shape, REACH_MM / image.spacing_mm)
+    near = part(image, box)
+    odds = Volume(brain_odds(near, inside[box]), near.affine)
+    to_index = np.linalg.inv(grid.affine) @ odds.affine
+    fine = carried(box_of(odds.data > 0), to_index, brain.shape, np.abs(to_index[:3, :3]).sum(axis=1))
+    brain[fine] = read_on(part(grid, fine), odds, np.eye(4), outside=-1.0) > 0
+    return brain
 
 
 def small(image: Volume) -> Volume:

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from konsil.cohort.export import Change
 from konsil.cohort.frozen import FrozenCase
+from konsil.cohort.growth import grown
 from konsil.cohort.volume import Volume, read_volume, write_volume
 from konsil.errors import BadInput
 from konsil.quality.atlas import Placement, place_atlas
@@ -48,14 +48,6 @@ def face(image: Volume, placement: Placement) -> npt.NDArray[np.bool_]:
     return found
 
 
-def near(brain: npt.NDArray[np.bool_], spacing_mm: npt.NDArray[np.float64], margin_mm: float) -> npt.NDArray[np.bool_]:
-    """Voxels of the brain and those whose centre lies within `margin_mm` of one of it."""
-    if not brain.any():
-        return brain
-    distance: npt.NDArray[np.float64] = ndimage.distance_transform_edt(~brain, sampling=spacing_mm)
-    return distance <= margin_mm
-
-
 def face_of(image: Volume, *, margin_mm: float = MARGIN_MM) -> npt.NDArray[np.bool_]:
     """The voxels to empty on the grid of `image`, a T1w or FLAIR of a head: the face, less brain and margin.
 
@@ -63,7 +55,7 @@ def face_of(image: Volume, *, margin_mm: float = MARGIN_MM) -> npt.NDArray[np.bo
     """
     placement = place_atlas(image)
     brain = draw(image, placement).data > 0
-    return face(image, placement) & ~near(brain, image.spacing_mm, margin_mm)
+    return face(image, placement) & ~grown(brain, image.spacing_mm, margin_mm)
 
 
 def defaced(image: Volume, emptied: npt.NDArray[np.bool_]) -> Volume:

@@ -35,8 +35,8 @@ def lesion_text(lesions: Volume | None) -> str:
     """Number of connected lesions and their volume."""
     if lesions is None:
         return "none drawn"
-    drawn = lesions.data > 0
-    return f"{count_lesions(drawn, lesions.voxel_ml)}, together {lesion_ml(drawn, lesions.voxel_ml):.1f} mL"
+    number, volume = count_lesions(lesions.data, lesions.voxel_ml), lesion_ml(lesions.data, lesions.voxel_ml)
+    return f"{number}, together {volume:.1f} mL"
 
 
 def movement_text(movement: Json) -> str:

@@ -17,7 +17,7 @@ from konsil.quality.air import air_structure, corrupted_air, fber, has_air, qi_1
 from konsil.quality.atlas import Placement, brain
 from konsil.quality.contrast import GREY, WHITE, cjv, cnr, describe, sample, shares_at
 from konsil.quality.coverage import FACES, beyond_faces_mm, cropped_mm, cropped_percent, voxel_deviation_mm
-from konsil.quality.ghosts import ghost_to_signal, streak
+from konsil.quality.ghosts import ghosts, streaks
 from konsil.quality.inhomogeneity import fit_field, inu_range
 from konsil.quality.measured import Measured, absent, taken
 from konsil.quality.noise import noise_sd, signal_to_noise
@@ -117,10 +117,9 @@ def measure_air(data: npt.NDArray[Any], regions: Regions) -> Found:
         "qi_2": taken(qi_2(data, air, corrupted), "the air that is left holds no noise"),
         "fber": taken(fber(data, mask, air), "the air around the head is empty"),
     }
-    for axis, name in enumerate(AXES):
-        ghost = ghost_to_signal(data, mask, air, axis)
+    for name, ghost, streak in zip(AXES, ghosts(data, mask, air), streaks(data, mask, air), strict=True):
         found[f"gsr_{name}"] = taken(ghost, "a ghost would hardly fall on air")
-        found[f"streak_{name}"] = taken(streak(data, mask, air, axis), "there is hardly any air in line with the brain")
+        found[f"streak_{name}"] = taken(streak, "there is hardly any air in line with the brain")
     return found
 
 

@@ -7,11 +7,11 @@ made in other programs, which is why this is asked of every case.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from konsil.cohort.box import box_of
 from konsil.cohort.volume import Volume
 from konsil.errors import BadInput
 
@@ -45,7 +45,9 @@ def count_lesions(lesions: Mask, voxel_ml: float) -> int:
     """Number of lesions of at least SMALLEST_MM3; voxels that touch by face, edge or corner belong together."""
     from scipy import ndimage
 
-    labels, number = ndimage.label(lesions, structure=np.ones((3, 3, 3)))
+    if not lesions.any():
+        return 0
+    labels, number = ndimage.label(lesions[box_of(lesions)], structure=np.ones((3, 3, 3)))
     sizes = np.bincount(labels.ravel(), minlength=number + 1)[1:] * voxel_ml * 1000
     return int((sizes >= SMALLEST_MM3 - 1e-6).sum())
 
@@ -55,13 +57,12 @@ def read_lesions(path: Path) -> Volume:
 
     Raises `BadInput` if it cannot be read or is no 3-D image.
     """
-    import nibabel
-    from nibabel.filebasedimages import ImageFileError
+    from konsil.cohort.nifti import DAMAGED, open_nifti
 
     try:
-        image: Any = nibabel.load(path)
+        image = open_nifti(path)
         data = np.asarray(image.dataobj) > 0
-    except (ImageFileError, EOFError, OSError, ValueError) as error:
+    except DAMAGED as error:
         raise BadInput(
             "the lesion mask cannot be read", expected="a whole NIfTI file", got=type(error).__name__
         ) from error

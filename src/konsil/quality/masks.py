@@ -78,7 +78,7 @@ def draw(image: Volume, placement: Placement) -> Volume:
     outline = lay(brain(), placement, image) > 0.5
     followed = follow(coarse, lay(brain(), placement, coarse), image)
     overlap = 2 * (outline & followed).sum() / max(1, outline.sum() + followed.sum())
-    return Volume((followed if overlap >= LEAST_OVERLAP else outline).astype(np.uint8), image.affine)
+    return Volume((followed if overlap >= LEAST_OVERLAP else outline).view(np.uint8), image.affine)
 
 
 def read_placement(cohort: CohortFolder, case: Case, suffix: str) -> Placement:

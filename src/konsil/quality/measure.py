@@ -6,10 +6,12 @@ out; what could not be measured, or whose step has not run yet, is None with a n
 
 from __future__ import annotations
 
+import numpy as np
+
 from konsil.cohort.cases import Case
 from konsil.cohort.derivative import sidecar
 from konsil.cohort.folder import SUFFIXES, CohortFolder
-from konsil.cohort.volume import Volume, read_volume
+from konsil.cohort.volume import Volume, read_mask, read_volume
 from konsil.files import read_json
 from konsil.quality.artifact_score import score_image
 from konsil.quality.coverage import volume_similarity
@@ -39,8 +41,8 @@ def measure_case(cohort: CohortFolder, case: Case, wanted_mm: float) -> Found:
     found: Found = {}
     for suffix in SUFFIXES:
         if cohort.raw(case, suffix).is_file():
-            image = read_volume(cohort.oriented(case, suffix), f"the oriented {suffix}")
-            mask = read_volume(cohort.brain_mask(case, suffix), f"the brain mask of {suffix}").data > 0
+            image = in_rows(read_volume(cohort.oriented(case, suffix), f"the oriented {suffix}"))
+            mask = in_rows(read_mask(cohort.brain_mask(case, suffix), f"the brain mask of {suffix}")).data
             placement = read_placement(cohort, case, suffix)
             values = measure_image(image, mask, placement, wanted_mm, suffix)
             score = score_image(image, placement, suffix)
@@ -56,6 +58,11 @@ def measure_case(cohort: CohortFolder, case: Case, wanted_mm: float) -> Found:
     return found
 
 
+def in_rows(volume: Volume) -> Volume:
+    """The same image with its last axis contiguous in memory; NIfTI has the first, and numpy is slow to select so."""
+    return Volume(np.ascontiguousarray(volume.data), volume.affine)
+
+
 def measure_registration(facts: Json | None) -> Found:
     """What the registration left unexplained, from the facts beside the registered T1w; None before `register`."""
     if facts is None:
@@ -68,19 +75,18 @@ def measure_lesions(cohort: CohortFolder, case: Case) -> Found:
     lesions = read_lesions(cohort.lesions(case)) if cohort.lesions(case).is_file() else None
     if lesions is None:
         return absent(LESION_NAMES, "no lesions were drawn")
-    mask = read_volume(cohort.brain_mask(case, "FLAIR"), "the brain mask of FLAIR")
+    mask = read_mask(cohort.brain_mask(case, "FLAIR"), "the brain mask of FLAIR")
     offset = grid_offset_mm(lesions, mask)
     found = {"lesion_grid_offset_mm": Measured(offset), **count(lesions)}
     if offset > SAME_GRID_MM or lesions.data.shape != mask.data.shape:
         return found | absent(("lesion_outside_percent",), "the drawing lies on another grid than the FLAIR")
-    outside = outside_percent(lesions.data > 0, mask.data > 0)
+    outside = outside_percent(lesions.data, mask.data)
     return found | {"lesion_outside_percent": taken(outside, "nothing is drawn in the lesion mask")}
 
 
 def count(lesions: Volume) -> Found:
     """Volume and number of lesions."""
-    drawn = lesions.data > 0
     return {
-        "lesion_ml": Measured(lesion_ml(drawn, lesions.voxel_ml)),
-        "lesion_count": Measured(float(count_lesions(drawn, lesions.voxel_ml))),
+        "lesion_ml": Measured(lesion_ml(lesions.data, lesions.voxel_ml)),
+        "lesion_count": Measured(float(count_lesions(lesions.data, lesions.voxel_ml))),
     }

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from konsil.cohort.box import box_of
+
 NORMAL_MAD = 0.6745  # median of |x| for a standard normal x
 FEWEST = 50  # voxels or blocks from which a median is taken
 
@@ -27,7 +29,12 @@ def noise_sd(data: Floats, mask: Mask) -> float | None:
     The image is cut into blocks of 2 x 2 x 2 voxels. d = sum of +-v / sqrt(8), the sign changing along every axis, is
     the Haar wavelet's diagonal detail; it has the standard deviation of the noise. sd = median |d| / 0.6745.
     """
-    even = tuple(slice(0, size // 2 * 2) for size in data.shape)
+    if not mask.any():
+        return None
+    even = tuple(
+        slice(side.start // 2 * 2, min(-(-side.stop // 2) * 2, size // 2 * 2))
+        for side, size in zip(box_of(mask), data.shape, strict=True)
+    )
     detail, inside = data[even].astype(np.float64), mask[even]
     for axis in range(3):
         first, second = halves(axis)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from konsil.cohort.volume import Volume
-from konsil.quality.pictures import Shown, grey_address, noise_window, outline_address, show, tissue_window
+from konsil.quality.pictures import Shown, Window, grey_address, noise_window, outline_address, show, tissue_window
 from konsil.quality.planes import AXES, Box, Plane, View, bounding_box, cut, plane_at, spread, tile
 from konsil.quality.sections import TABLES, Section, sections
 
@@ -48,6 +49,16 @@ class CaseImages:
         """The brain mask that lies on the grid of an image."""
         return self.brain_t1w if field == "t1w" else self.brain_flair
 
+    @cached_property
+    def windows(self) -> dict[str, Window]:
+        """How to show the brain of each image that is there, by its name."""
+        images = {name: self.named(name) for name in ("flair", "t1w", "registered")}
+        return {
+            name: tissue_window(image.data, inside(image, self.brain_of(name)))
+            for name, image in images.items()
+            if image is not None
+        }
+
 
 @dataclass(frozen=True)
 class Panel:
@@ -68,13 +79,12 @@ def make_panels(images: CaseImages) -> list[Panel]:
 
 def box_of(grid: Volume, brain: Volume | None, margin_mm: float = MARGIN_MM) -> Box:
     """The part of a grid that holds the brain, with a margin."""
-    mask = np.zeros(grid.data.shape, bool) if brain is None else brain.data > 0
-    return bounding_box(mask, margin_mm / grid.spacing_mm)
+    return bounding_box(inside(grid, brain), margin_mm / grid.spacing_mm)
 
 
 def inside(grid: Volume, brain: Volume | None) -> npt.NDArray[np.bool_]:
     """The brain as boolean array, or nothing."""
-    return np.zeros(grid.data.shape, bool) if brain is None else brain.data > 0
+    return np.zeros(grid.data.shape, bool) if brain is None else np.asarray(brain.data, dtype=bool)
 
 
 def picture(
@@ -96,7 +106,7 @@ def mosaic(images: CaseImages, section: Section) -> Sheets:
     planes = [
         plane_at(volume, "axial", index, box, MOSAIC_PIXEL_MM) for index in reversed(spread(low, high, MOSAIC_TILES))
     ]
-    window = tissue_window(volume.data, inside(volume, brain))
+    window = images.windows[section.image]
     return (picture(volume, images.named(section.outline), planes, MOSAIC_COLUMNS, window, LESION),)
 
 
@@ -110,16 +120,16 @@ def close_ups(images: CaseImages, section: Section) -> Sheets:
         plane_at(grid, "axial", index, box, CLOSE_PIXEL_MM) for index in fullest(images.lesions, grid.spacing_mm[2])
     ]
     sheets = []
-    for volume in (images.flair, images.registered):
+    for name in ("flair", "registered"):
+        volume = images.named(name)
         if volume is not None:
-            window = tissue_window(volume.data, inside(grid, images.brain_flair))
-            sheets.append(picture(volume, images.lesions, planes, CLOSE_TILES, window, LESION))
+            sheets.append(picture(volume, images.lesions, planes, CLOSE_TILES, images.windows[name], LESION))
     return tuple(sheets)
 
 
 def fullest(lesions: Volume, slice_mm: float) -> list[float]:
     """Up to CLOSE_TILES slices with most lesion, at least 10 mm apart, from top to bottom."""
-    area = (lesions.data > 0).sum(axis=(0, 1)).astype(float)
+    area = lesions.data.sum(axis=(0, 1)).astype(float)
     apart = max(1, round(10 / slice_mm))
     chosen: list[float] = []
     while len(chosen) < CLOSE_TILES and area.max() > 0:
@@ -147,12 +157,7 @@ def flicker(images: CaseImages, section: Section) -> Sheets:
         return None
     box = box_of(images.flair, images.brain_flair, 22.0)
     planes = middle_planes(images.flair, box, FLICKER_PIXEL_MM)
-    brain = inside(images.flair, images.brain_flair)
-    windows = [
-        tissue_window(images.flair.data, brain),
-        tissue_window(images.registered.data, brain),
-        tissue_window(images.registered.data, brain),
-    ]
+    windows = [images.windows[name] for name in ("flair", "registered", "registered")]
     volumes = (images.flair, images.registered, images.t1w)
     return tuple(
         picture(volume, None, planes, 3, window, LESION) for volume, window in zip(volumes, windows, strict=True)
@@ -164,7 +169,7 @@ def masked(images: CaseImages, section: Section) -> Sheets:
     volume, mask = images.named(section.image), images.named(section.outline)
     if volume is None:
         return None
-    window = tissue_window(volume.data, inside(volume, mask))
+    window = images.windows[section.image]
     return (picture(volume, mask, whole_planes(volume, mask, (0.3, 0.55)), 3, window, BRAIN),)
 
 
@@ -201,7 +206,7 @@ def thumbnail(images: CaseImages) -> Shown | None:
     middle = float(round((box[0][2] + box[1][2]) / 2))
     index = fullest(lesions, grid.spacing_mm[2])[0] if lesions is not None else middle
     plane = plane_at(grid, "axial", index, box, THUMB_PIXEL_MM)
-    window = tissue_window(grid.data, inside(grid, brain))
+    window = images.windows["flair" if images.flair is not None else "t1w"]
     outline = outline_address(cut(lesions, plane), LESION) if lesions is not None else ""
     return Shown(grey_address(cut(grid, plane), window), outline, plane.width, plane.height)
 

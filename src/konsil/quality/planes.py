@@ -69,11 +69,12 @@ def cut(volume: Volume, plane: Plane, *, order: int = 1) -> Picture:
     """The values of `volume` on a plane, float32 (height, width), 0 outside; order 0 = nearest voxel, 1 = linear."""
     from scipy import ndimage
 
-    row, column = np.mgrid[: plane.height, : plane.width].astype(np.float32)
-    points = plane.corner + row[..., None] * plane.down + column[..., None] * plane.across
     inverse = np.linalg.inv(volume.affine)
-    index = np.moveaxis(points @ inverse[:3, :3].T + inverse[:3, 3], -1, 0)
-    values = volume.data.astype(np.uint8) if volume.data.dtype == np.bool_ else volume.data
+    corner = inverse[:3, :3] @ plane.corner + inverse[:3, 3]
+    down, across = inverse[:3, :3] @ plane.down, inverse[:3, :3] @ plane.across
+    rows, columns = np.arange(plane.height), np.arange(plane.width)
+    index = (corner[:, None] + np.outer(down, rows))[:, :, None] + np.outer(across, columns)[:, None, :]
+    values = volume.data.view(np.uint8) if volume.data.dtype == np.bool_ else volume.data
     picture: Picture = ndimage.map_coordinates(values, index, order=order, output=np.float32)
     return picture
 

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from konsil.cohort.box import box_of, part
+from konsil.cohort.growth import distance_mm
 from konsil.cohort.volume import Volume
 from konsil.quality.atlas import Placement, lay, tissues
 
@@ -42,8 +44,7 @@ def find_regions(image: Volume, brain: Mask, placement: Placement) -> Regions:
     matter, parenchyma, fluid = (np.zeros_like(brain) for _ in range(3))
     if brain.any():
         box = box_of(brain)  # nothing of these two lies outside it, and the head is four times as large
-        corner = image.affine @ [*(side.start for side in box), 1.0]
-        grid = Volume(image.data[box], np.column_stack([image.affine[:, :3], corner]))
+        grid = part(image, box)
         inside = brain[box]
         depth = depth_mm(inside, grid)
         bright = grid.data > otsu(grid.data[inside])
@@ -72,21 +73,11 @@ def otsu(values: npt.NDArray[Any]) -> float:
     return float(edges[1:][int(np.nanargmax(between))])
 
 
-def box_of(mask: Mask) -> tuple[slice, slice, slice]:
-    """The smallest box of voxels that holds a mask which is not empty."""
-    edges = []
-    for axis in range(3):
-        used = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
-        edges.append(slice(int(used[0]), int(used[-1]) + 1))
-    return edges[0], edges[1], edges[2]
-
-
 def depth_mm(mask: Mask, image: Volume) -> npt.NDArray[np.float32]:
     """Distance of each voxel of a mask on the image's grid to the nearest voxel outside it, mm; 0 outside."""
-    from scipy import ndimage
-
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1), sampling=image.spacing_mm)[1:-1, 1:-1, 1:-1]
-    return np.asarray(depth, dtype=np.float32)
+    outside = np.pad(~mask, 1, constant_values=True)
+    depth: npt.NDArray[np.float32] = distance_mm(outside, image.spacing_mm)[1:-1, 1:-1, 1:-1]
+    return depth
 
 
 def find_air(image: Volume, brain: Mask) -> Mask:

@@ -14,18 +14,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from konsil.cohort.batch import each_case
 from konsil.cohort.cases import Case
 from konsil.cohort.derivative import fingerprint, sidecar
 from konsil.cohort.folder import SUFFIXES, CohortFolder
-from konsil.cohort.volume import Volume, read_volume
+from konsil.cohort.volume import Volume, read_mask, read_volume
 from konsil.errors import Missing
 from konsil.files import read_json
 from konsil.quality.cohort_page import write_cohort_page
 from konsil.quality.company import keys, read_company
 from konsil.quality.facts import case_facts, number_text
+from konsil.quality.lesions import read_lesions
 from konsil.quality.limits import measure_kinds
 from konsil.quality.origin import origin_of
 from konsil.quality.pages import KEPT, digest, is_written, part_of, render, seen_of, write_page
@@ -178,26 +178,23 @@ def read_images(sources: dict[str, Path]) -> CaseImages:
     def get(role: str) -> Volume | None:
         return read_volume(sources[role], f"the image {role}") if role in sources else None
 
-    lesions = read_mask(sources["lesions"]) if "lesions" in sources else None
+    def mask(role: str) -> Volume | None:
+        return read_mask(sources[role], f"the image {role}") if role in sources else None
+
     return CaseImages(
         flair=get("FLAIR"),
         t1w=get("T1w"),
         registered=get("registered"),
-        lesions=lesions,
-        brain_flair=get("mask_FLAIR"),
-        brain_t1w=get("mask_T1w"),
+        lesions=drawn(sources["lesions"]) if "lesions" in sources else None,
+        brain_flair=mask("mask_FLAIR"),
+        brain_t1w=mask("mask_T1w"),
     )
 
 
-def read_mask(path: Path) -> Volume | None:
+def drawn(path: Path) -> Volume | None:
     """A lesion mask; None for one in which nothing is drawn, which is a healthy case and no error."""
-    import nibabel
-    import numpy as np
-
-    image: Any = nibabel.load(path)
-    if not np.asarray(image.dataobj).any():
-        return None
-    return read_volume(path, "the lesion mask")
+    lesions = read_lesions(path)
+    return lesions if lesions.data.any() else None
 
 
 def grouped(measures: Json, strips: dict[str, Strip], case: str) -> dict[str, list[Json]]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from konsil.quality.regions import box_of
+from konsil.cohort.box import box_of
 
 Floats = npt.NDArray[Any]
 Mask = npt.NDArray[np.bool_]
@@ -28,11 +28,20 @@ def efc(data: Floats) -> float:
     sqrt(N) ln sqrt(N) for an even image, as in MRIQC (Esteban et al., PLoS ONE 2017). Depends on how much air the field
     of view holds: compare like with like.
     """
-    values = np.abs(data[data != 0].astype(np.float32))
-    root = np.sqrt(np.square(values, dtype=np.float64).sum())
-    values /= np.float32(root)
+    values, times = occurring(data)
+    shares = values / np.sqrt((times * values**2).sum())
     largest = np.sqrt(data.size) * np.log(np.sqrt(data.size))
-    return float(-(values * np.log(values)).sum(dtype=np.float64) / largest)
+    return float(-(times * shares * np.log(shares)).sum() / largest)
+
+
+def occurring(data: Floats) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Sizes of the values other than 0, and how often each occurs; whole numbers are counted, others stand for one."""
+    if data.dtype == np.int16:
+        times = np.bincount(np.abs(data.astype(np.int32)).ravel(order="K"))
+        sizes = np.flatnonzero(times[1:]) + 1
+        return sizes.astype(np.float64), times[sizes].astype(np.float64)
+    values = np.abs(data[data != 0].astype(np.float64))
+    return values, np.ones(1)
 
 
 def gradient_entropy(data: Floats, mask: Mask) -> float | None:

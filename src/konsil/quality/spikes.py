@@ -21,8 +21,9 @@ def spike_score(data: npt.NDArray[np.generic]) -> float:
     """
     from scipy import fft, ndimage
 
-    level = np.abs(fft.rfftn(data.astype(np.float32)))
-    np.log(level + np.float32(1e-6), out=level)
+    waves = fft.rfftn(data.astype(np.float32))
+    level = np.log(np.square(waves.real) + np.square(waves.imag) + np.float32(1e-12))
+    level /= 2  # of the amplitude
     axes = [np.fft.fftfreq(size) * 2 for size in data.shape[:2]] + [np.fft.rfftfreq(data.shape[2]) * 2]
     squares = [np.square(axis.astype(np.float32)) for axis in axes]
     outside = sum(np.meshgrid(*squares, indexing="ij", sparse=True)) > INNER_K**2

@@ -15,11 +15,13 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from konsil.cohort.batch import each_case
+from konsil.cohort.box import box_of, carried, part
 from konsil.cohort.cases import Case
 from konsil.cohort.derivative import fingerprint, is_current, sidecar, stamp
 from konsil.cohort.folder import SUFFIXES, CohortFolder
-from konsil.cohort.grid import as_itk, from_itk, rigid_transform
-from konsil.cohort.volume import Volume, read_volume, write_volume
+from konsil.cohort.grid import read_on, rigid_transform
+from konsil.cohort.growth import grown
+from konsil.cohort.volume import Volume, read_mask, read_volume, write_volume
 from konsil.errors import BadInput, Missing
 from konsil.files import read_json, replacing
 from konsil.registration.motion import Matrix
@@ -55,20 +57,18 @@ def register_case(cohort: CohortFolder, case: Case) -> None:
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     flair, t1w = (read_volume(cohort.oriented(case, suffix), f"the oriented {suffix}") for suffix in ("FLAIR", "T1w"))
     brains = {
-        suffix: read_volume(cohort.brain_mask(case, suffix), f"the brain mask of {suffix}").data > 0
-        for suffix in SUFFIXES
+        suffix: read_mask(cohort.brain_mask(case, suffix), f"the brain mask of {suffix}").data for suffix in SUFFIXES
     }
     movement = find_rigid(flair, t1w, brains["FLAIR"], brains["T1w"], start=by_atlas(cohort, case))
     transform = rigid_transform(movement.matrix)
-    laid = resample(Volume(brains["T1w"], t1w.affine), flair, transform, sitk.sitkNearestNeighbor)
-    facts = describe(movement, overlap(brains["FLAIR"], laid.data > 0))
+    facts = describe(movement, overlap(brains["FLAIR"], laid(brains["T1w"], t1w, flair, movement.matrix)))
     believe(facts)
     with replacing(cohort.transform(case)) as part:
         sitk.WriteTransform(transform, str(part))
     stamp(cohort.transform(case), STEP, sources, inputs, facts)
     raw = read_volume(cohort.raw(case, "T1w"), "the raw T1w")
-    registered = onto(raw, flair, transform)
-    margin = grown(Volume(brains["FLAIR"], flair.affine))
+    registered = onto(raw, flair, movement.matrix)
+    margin = grown(brains["FLAIR"], flair.spacing_mm, MARGIN_MM)
     write_volume(cohort.registered(case), registered)
     for suffix, image in (("T1w", registered), ("FLAIR", flair)):
         write_volume(cohort.brain(case, suffix), Volume(np.where(margin, image.data, 0), flair.affine))
@@ -113,25 +113,25 @@ def by_atlas(cohort: CohortFolder, case: Case) -> Matrix | None:
     return start
 
 
-def resample(volume: Volume, grid: Volume, transform: Any, interpolator: int, outside: float = 0.0) -> Volume:
-    """`volume` on the grid of `grid`, float32, `outside` beyond its voxels; `transform` maps grid to volume points."""
-    image = sitk.Resample(as_itk(volume), as_itk(grid), transform, interpolator, outside, sitk.sitkFloat32)
-    return Volume(from_itk(image).data, grid.affine)
+def laid(brain: npt.NDArray[np.bool_], image: Volume, grid: Volume, to_image: Matrix) -> npt.NDArray[np.bool_]:
+    """The brain mask of `image` on the voxels of `grid`, nearest neighbour; `to_image` maps grid to image points."""
+    found = np.zeros(grid.data.shape, np.bool_, order="F")
+    box = box_of(brain)
+    to_index = np.linalg.inv(grid.affine) @ np.linalg.inv(to_image) @ image.affine
+    there = carried(box, to_index, found.shape)
+    mask = part(Volume(brain, image.affine), box)
+    found[there] = read_on(part(grid, there), mask, to_image, sitk.sitkNearestNeighbor) > 0
+    return found
 
 
-def onto(raw: Volume, grid: Volume, transform: Any) -> Volume:
+def onto(raw: Volume, grid: Volume, to_raw: Matrix) -> Volume:
     """The final interpolation: cubic B-spline, held within the range of the raw image, in the raw image's dtype."""
-    result = resample(raw, grid, transform, sitk.sitkBSpline, outside=np.nan).data
-    held = np.where(np.isnan(result), 0, np.clip(result, raw.data.min(), raw.data.max()))
-    data = np.rint(held).astype(np.int16) if raw.data.dtype == np.int16 else held.astype(np.float32)
+    values = read_on(grid, raw, to_raw, sitk.sitkBSpline, outside=np.nan)
+    outside = np.isnan(values)
+    np.clip(values, raw.data.min(), raw.data.max(), out=values)
+    values[outside] = 0
+    data = np.rint(values, out=values).astype(np.int16) if raw.data.dtype == np.int16 else values
     return Volume(data, grid.affine)
-
-
-def grown(mask: Volume, margin_mm: float = MARGIN_MM) -> npt.NDArray[np.bool_]:
-    """A mask with everything within `margin_mm` of it, so that a tight mask cuts no cortex away."""
-    inside = sitk.Cast(as_itk(mask), sitk.sitkUInt8)
-    outside = sitk.SignedMaurerDistanceMap(inside, squaredDistance=False, useImageSpacing=True)
-    return np.asarray(from_itk(outside).data <= margin_mm)
 
 
 def overlap(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:

@@ -83,6 +83,12 @@ def tls_refused(text: str, endpoint: str) -> BadSetting:
         return BadSetting(
             f"the store at {host} does not speak TLS", hint="Check the address: http:// or https://, and the port"
         )
+    if "has expired" in text or "not yet valid" in text:
+        return BadSetting(
+            f"the store at {host} shows a certificate that is out of date",
+            expected="one that is valid today",
+            hint="Is this computer's clock right? Else the centre restarts its store, which renews it",
+        )
     return BadSetting(
         f"the store at {host} is not who it says: its certificate is refused",
         expected="a certificate of the centre's authority for this name",

@@ -30,12 +30,13 @@ from konsil.storage.store import Entries, Entry, Names, Readable, Rewindable, ch
 Result = TypeVar("Result")
 TIMEOUT = urllib3.Timeout(connect=10, read=60)  # seconds; per block of a body, not for the whole
 LARGEST = 5 << 30  # bytes that one PUT may carry on every S3 server
+HERE = {"localhost", "127.0.0.1", "::1"}
 REGION = "us-east-1"  # every server accepts it, and naming it saves one request
 TROUBLE = (MinioException, urllib3.exceptions.HTTPError, OSError)
 
 
 class S3Store:
-    """Objects at `endpoint` (`https://host:port` or `http://…`), with one access key.
+    """Objects at `endpoint` (`https://host:port`; `http://…` on this computer only), with one access key.
 
     `ca_file`: PEM of the authority that the server's certificate must come from; None = the system's authorities.
     `tries` and `pause_s`: how often a request is made before it is `Unavailable`, and the first pause (it doubles).
@@ -173,7 +174,7 @@ def entry_of(item: object) -> Entry:
 
 
 def checked_endpoint(endpoint: str) -> str:
-    """The address itself, if it is one; `BadSetting` otherwise."""
+    """The address itself, if it is one and no credentials go over a network in the open; `BadSetting` otherwise."""
     try:
         parts = urlsplit(endpoint)
         good = (
@@ -184,4 +185,10 @@ def checked_endpoint(endpoint: str) -> str:
         good = False
     if not good:
         raise BadSetting("the store's address is not usable", expected="https://host:port", got=repr(endpoint[:80]))
+    if parts.scheme == "http" and parts.hostname not in HERE:
+        raise BadSetting(
+            "the store would be reached without TLS",
+            expected="an address that begins with https://",
+            hint="Only a store on this very computer may do without",
+        )
     return endpoint

@@ -3,7 +3,7 @@
     <folder>/users.json      who may see what (konsil.storage.users)
     <folder>/data/<bucket>/  the objects as files
     <folder>/server.{crt,key}  TLS, if they are there; without them the server speaks http
-    <folder>/rclone.conf, views, server.log   written by this module
+    <folder>/rclone.conf, views, grants/, server.log   written by this room
 
 Three settings matter: `--dir-cache-time 100ms`, else one key does not see for minutes what another
 wrote (with 0, rclone's clean-up timer fires without pause and costs a fifth of a core); `--etag-hash ''
@@ -27,8 +27,8 @@ from urllib.parse import urlsplit
 from konsil.errors import BadSetting, Missing, Unavailable
 from konsil.files import write_bytes
 from konsil.storage import views
+from konsil.storage.users import Users
 
-READ_ONLY_GLOBAL = "[published]\ntype = union\nupstreams = ./data/global:ro ./nothing:ro\n"
 LISTENING = "Starting s3 server"  # rclone says so after it took the port
 START_S = 15.0
 STOP_S = 5.0
@@ -78,7 +78,8 @@ class StoreServer:
             raise Missing("the store has no users yet", hint="Run 'konsil central init' first")
         for name in ("data/global", "nothing"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
-        write_bytes(self.folder / "rclone.conf", READ_ONLY_GLOBAL.encode(), mode=0o600)
+        Users(self.folder).prepare()
+        write_bytes(self.folder / "rclone.conf", b"", mode=0o600)  # without one, rclone reads the user's own
         asked = shlex.join([sys.executable, "-I", "-S", str(Path(views.__file__).resolve())])
         write_bytes(self.folder / "views", f"#!/bin/sh\nexec {asked}\n".encode(), mode=0o700)
 

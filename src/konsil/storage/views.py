@@ -2,8 +2,10 @@
 
 rclone runs this file (`--auth-proxy`) in the server's folder with {"user": key} on stdin and expects the settings of
 a backend on stdout; whatever is not in the answer does not exist for that key. A site gets a `combine` of its own
-bucket and of `published:`, a read-only union that rclone.conf defines over the bucket `global`; the centre gets the
-whole data folder. It is started for every new key, so it uses the standard library only and runs with `python -I -S`.
+bucket and of a read-only union over the bucket `global`, both through the link `grants/<key>`; the centre gets the
+whole data folder. rclone keeps an answer for as long as the key is in use, so that taking the key out of users.json
+is not enough: without the link, everything behind it is gone at once (konsil.storage.users). This file is started
+for every new key, so it uses the standard library only and runs with `python -I -S`.
 """
 
 import json
@@ -19,9 +21,10 @@ def view(users: dict, user: str) -> dict:  # type: ignore[type-arg]
     secret = {"_root": "", "_secret_access_key": found["secret"]}
     if found["buckets"] is None:
         return {"type": "local", **secret, "_root": "data"}
-    places = {"rw": "data/{}", "ro": "published:"}
-    upstreams = [f"{bucket}={places[mode].format(bucket)}" for bucket, mode in found["buckets"].items()]
-    return {"type": "combine", "upstreams": " ".join(upstreams), **secret}
+    places = {"rw": "grants/{key}/{bucket}", "ro": ":union,upstreams='./grants/{key}/{bucket}:ro ./nothing:ro':"}
+    shown = {bucket: places[mode].format(key=user, bucket=bucket) for bucket, mode in found["buckets"].items()}
+    upstreams = " ".join(f'"{bucket}={place}"' for bucket, place in shown.items())  # quoted: there are spaces inside
+    return {"type": "combine", "upstreams": upstreams, **secret}
 
 
 if __name__ == "__main__":

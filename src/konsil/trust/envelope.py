@@ -46,14 +46,14 @@ def seal(source: Source, sink: Sink, recipients: Sequence[str]) -> None:
 
 
 def unseal(source: Source, sink: Sink, identity: Identity) -> None:
-    """Decrypt `source` into `sink`; `BadMessage` if it is not an intact age file for this identity.
+    """Decrypt `source` into `sink`; `BadMessage` if it is not an intact age file for a key of this identity.
 
     Chunks reach the sink as soon as each is authenticated, so what came before a failure must be thrown away by the
     caller. An error that `source` or `sink` raise as a `KonsilError` passes through unchanged.
     """
     watched = _Watched(source)
     try:
-        pyrage.decrypt_io(watched, sink, [identity.age])
+        pyrage.decrypt_io(watched, sink, identity.openers)
     except KonsilError:
         raise
     except (pyrage.DecryptError, OSError) as error:

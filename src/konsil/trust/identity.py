@@ -1,14 +1,16 @@
 """The keys of one party: an age key (X25519) opens what is sealed for it, an Ed25519 key signs what it says.
 
-Both are made once, by the party itself, and kept in `<home>/keys/identity.json` with mode 600; nobody else ever holds
-them. What others get is `PublicKeys`. Its fingerprint is short enough to be compared over the phone: 80 bits of SHA-256
-in base32, in groups of four.
+Both are made by the party itself and kept in `<home>/keys/identity.json` with mode 600; nobody else ever holds them.
+Keys that were replaced (`konsil.trust.rotation`) stay in that file, to open what was sealed for them. What others get
+is `PublicKeys`. Its fingerprint is short enough to be compared over the phone: 80 bits of SHA-256 in base32, in groups
+of four.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyrage
@@ -17,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, field_validator
 
 from konsil.errors import BadSetting, Missing
 from konsil.files import read_json, write_json
+from konsil.types import Json
 
 
 class PublicKeys(BaseModel):
@@ -49,11 +52,23 @@ class PublicKeys(BaseModel):
 
 
 class Identity:
-    """The private keys of one party."""
+    """The private keys of one party; `earlier` are those it had before, oldest first."""
 
-    def __init__(self, age: str, signing: bytes) -> None:
+    def __init__(self, age: str, signing: bytes, earlier: Sequence[Identity] = ()) -> None:
         self.age = pyrage.x25519.Identity.from_str(age)
         self._signing = Ed25519PrivateKey.from_private_bytes(signing)
+        self.earlier = tuple(earlier)
+
+    def successor(self) -> Identity:
+        """New keys, these among the earlier ones."""
+        fresh = Identity.generate()
+        fresh.earlier = (*self.earlier, self)
+        return fresh
+
+    @property
+    def openers(self) -> list[pyrage.x25519.Identity]:
+        """Every age key that opens what is meant for this party, the newest first."""
+        return [self.age, *(held.age for held in reversed(self.earlier))]
 
     @classmethod
     def generate(cls) -> Identity:
@@ -74,8 +89,17 @@ class Identity:
         """Write the keys to `<home>/keys`, readable by this user only."""
         folder = home / "keys"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        signing = base64.b64encode(self._signing.private_bytes_raw()).decode()
-        write_json(folder / "identity.json", {"age": str(self.age), "signing": signing}, mode=0o600)
+        content: Json = self._as_json()
+        if self.earlier:
+            content["earlier"] = [held._as_json() for held in self.earlier]
+        write_json(folder / "identity.json", content, mode=0o600)
+
+    def _as_json(self) -> Json:
+        return {"age": str(self.age), "signing": base64.b64encode(self._signing.private_bytes_raw()).decode()}
+
+    @classmethod
+    def _of(cls, content: Json, earlier: Sequence[Identity] = ()) -> Identity:
+        return cls(content["age"], base64.b64decode(content["signing"], validate=True), earlier)
 
     @classmethod
     def load(cls, home: Path) -> Identity:
@@ -91,7 +115,7 @@ class Identity:
             )
         content = read_json(path)
         try:
-            return cls(content["age"], base64.b64decode(content["signing"], validate=True))
+            return cls._of(content, [cls._of(held) for held in content.get("earlier", [])])
         except (KeyError, TypeError, ValueError, pyrage.IdentityError) as error:
             raise BadSetting(
                 "the private keys of this home are damaged", hint="Restore keys/identity.json from the backup"

@@ -15,17 +15,18 @@ from konsil.files import read_json, write_json
 
 
 class Invitation(BaseModel):
-    """One pass that was given out. `secret` None = used up."""
+    """One pass that was given out. `secret` None = used up, by the enrolment whose SHA-256 is `document`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     secret: str | None
     expires: AwareDatetime
     access_key: str | None
+    document: str | None = None
 
-    def used(self) -> Invitation:
-        """The same invitation, used up."""
-        return self.model_copy(update={"secret": None})
+    def used(self, document: str) -> Invitation:
+        """The same invitation, used up by the enrolment with this SHA-256."""
+        return self.model_copy(update={"secret": None, "document": document})
 
     def open_at(self, moment: datetime) -> bool:
         """Whether an enrolment that the store received at `moment` is in time."""

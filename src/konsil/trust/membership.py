@@ -1,7 +1,7 @@
 """Who lives in a home, centre or site, and how this party reaches the store: read from what lies in the home.
 
 centre: `centre.json` (address and credentials, mode 600), `roster.json`, `keys/`, `ca.pem`
-site:   `pass.json` (the site pass, mode 600), `keys/`, `ca.pem`
+site:   `pass.json` (the site pass, mode 600), `keys/`, `ca.pem`; `keys/centre.json` once the centre has new keys
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from konsil.errors import BadSetting, Missing
 from konsil.files import read_json, write_json
-from konsil.trust.identity import Identity
+from konsil.trust.identity import Identity, PublicKeys
 from konsil.trust.passes import read_pass
+from konsil.trust.past import keep_past, read_past
 from konsil.trust.roster import CENTRE, Roster
 
 
@@ -58,10 +59,31 @@ def membership(home: Path) -> Membership:
     """Everything about the party of this home."""
     identity, ca_file = Identity.load(home), ca_of(home)
     if is_centre(home):
-        return Membership(CENTRE, connection_of(home), ca_file, Roster.load(home), identity)
+        roster = Roster.load(home).model_copy(update={"centre": identity.public})
+        return Membership(CENTRE, connection_of(home), ca_file, roster, identity)
     found = read_pass(home / "pass.json")
-    roster = Roster(centre=found.centre, sites={found.site: identity.public})
+    keys = {found.site: identity.public}
+    roster = Roster(centre=centre_keys(home, found.centre), sites=keys, past=read_past(home))
     return Membership(found.site, connection_of(home), ca_file, roster, identity)
+
+
+def centre_keys(home: Path, given: PublicKeys) -> PublicKeys:
+    """The centre's keys as this site knows them: those of the pass, or their successors."""
+    path = home / "keys" / "centre.json"
+    try:
+        return PublicKeys.model_validate(read_json(path)) if path.is_file() else given
+    except ValidationError as error:
+        raise BadSetting("keys/centre.json is damaged", hint="Restore it from the backup") from error
+
+
+def keep_roster(home: Path, roster: Roster) -> None:
+    """Keep a roster in which somebody has new keys, at the centre or at a site."""
+    if is_centre(home):
+        roster.save(home)
+        return
+    for name, past in roster.past.items():
+        keep_past(home, name, past)
+    write_json(home / "keys" / "centre.json", roster.centre.model_dump(mode="json"))
 
 
 def is_centre(home: Path) -> bool:

@@ -32,21 +32,32 @@ def sign(subject: str, content: Json, identity: Identity) -> bytes:
     return head + base64.b64encode(identity.sign(head + body)) + b"\n" + body
 
 
-def opened(subject: str, document: bytes, signing_key: str) -> Json:
+class WrongSigner(BadMessage):
+    """A document whose signature is by none of the keys that its sender may use."""
+
+
+def opened(subject: str, document: bytes, *signing_keys: str) -> Json:
     """The content of a document, after checking version, subject and signature; `BadMessage` otherwise.
 
-    `signing_key` is the base64 of the sender's Ed25519 public key, known beforehand and never taken from the document.
+    `signing_keys`: base64 of the Ed25519 public keys of which one must have signed, known beforehand and never taken
+    from the document. A signature by none of them is `WrongSigner`.
     """
     head, signature, body = _parts(subject, document)
-    try:
-        raw = base64.b64decode(signature, validate=True)
-        Ed25519PublicKey.from_public_bytes(base64.b64decode(signing_key)).verify(raw, head + body)
-    except (InvalidSignature, binascii.Error) as error:
-        raise BadMessage(
+    if not any(_fits(signature, head + body, key) for key in signing_keys):
+        raise WrongSigner(
             f"a {subject} is not read: its signature is not that of its sender",
             hint="It was changed on the way, or somebody else wrote it. Tell the centre",
-        ) from error
+        )
     return parsed(body, f"a {subject}")
+
+
+def _fits(signature: bytes, content: bytes, key: str) -> bool:
+    try:
+        raw = base64.b64decode(signature, validate=True)
+        Ed25519PublicKey.from_public_bytes(base64.b64decode(key)).verify(raw, content)
+    except (InvalidSignature, binascii.Error):
+        return False
+    return True
 
 
 def digest(subject: str, document: bytes) -> str:

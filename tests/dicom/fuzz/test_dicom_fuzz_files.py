@@ -15,6 +15,7 @@ from konsil.cohort.cases import Case
 from konsil.cohort.folder import SiteFolder
 from konsil.dicom.deidentify import copy_file
 from konsil.dicom.pseudonyms import Pseudonyms
+from konsil.dicom.rebuild import Copier
 from konsil.dicom.scan import scan
 from konsil.errors import BadInput
 
@@ -72,15 +73,25 @@ def test_a_scan_goes_through_them_all(
     assert names_in(written, planted) == set()
 
 
+def fresh() -> Copier:
+    """Copies files of a series of which none was seen yet."""
+    return Copier("T1w", Case("p", "1"), Pseudonyms(bytes(32)))
+
+
 def test_a_copy_is_whole_or_refused_in_a_sentence(
     damaged: Path, tmp_path: Path, planted: tuple[str, ...], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     said, copied = [], 0
+    series = fresh()
     for number, file in enumerate(sorted(damaged.iterdir())):
         try:
-            copy_file(damaged, file.name, tmp_path / "copy.dcm", "T1w", Case(f"p{number}", "1"), Pseudonyms(bytes(32)))
+            copy_file(damaged, file.name, tmp_path / "copy.dcm", series)
             copied += 1
+            if number % 5 == 0:
+                copy_file(damaged, file.name, tmp_path / "alone.dcm", fresh())
+                same = (tmp_path / "copy.dcm").read_bytes() == (tmp_path / "alone.dcm").read_bytes()
+                assert same, f"{file.name}: what was read before changed the copy"
             assert names_in((tmp_path / "copy.dcm").read_bytes().decode("latin-1"), planted) == set(), file.name
         except BadInput as refusal:
             said.append(refusal.sentence)
