@@ -68,7 +68,7 @@ class Town:
 
     def copy(self, root: Path) -> Town:
         """The same town somewhere else, before anything has happened."""
-        shutil.copytree(self.root, root)
+        shutil.copytree(self.root, root, symlinks=True)
         return Town(root)
 
     def home(self, name: str) -> Path:
