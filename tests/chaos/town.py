@@ -21,8 +21,9 @@ import numpy as np
 
 from konsil.cohort.adopt import Pair, adopt
 from konsil.cohort.folder import SiteFolder
-from konsil.federation.enrolment_centre import accept_all, init, invite, store_server
+from konsil.federation.enrolment_centre import init, invite, store_server
 from konsil.federation.enrolment_site import join
+from konsil.federation.enrolment_sites import accept_all
 from konsil.files import read_json, write_json
 from konsil.parties.ledger import Ledger
 from konsil.storage.server import StoreServer
@@ -67,7 +68,7 @@ class Town:
 
     def copy(self, root: Path) -> Town:
         """The same town somewhere else, before anything has happened."""
-        shutil.copytree(self.root, root)
+        shutil.copytree(self.root, root, symlinks=True)
         return Town(root)
 
     def home(self, name: str) -> Path:

@@ -238,7 +238,8 @@ class Federation(RuleBasedStateMachine):
         if said is None or slot in self.refused or said.seen.get(CENTRE, 0) > self.now:
             return False
         course = self.course()
-        out = slot.sender in course.excluded or course.has_left(slot.sender, at(said.moment))
+        left = slot.kind is not Kind.answer and course.has_left(slot.sender, at(said.moment))  # an acceptance stands
+        out = left or slot.sender in course.excluded
         return not out and said.facts.get("accepted") is not False
 
     # what may happen
