@@ -16,8 +16,9 @@ from typing import Any
 from session import HERE, Session, report, session
 
 from konsil.federation.charter import parse_charter
-from konsil.federation.enrolment_centre import accept_all, init, invite, store_server
+from konsil.federation.enrolment_centre import init, invite, store_server
 from konsil.federation.enrolment_site import is_accepted, join
+from konsil.federation.enrolment_sites import accept_all
 from konsil.parties.ledger import Ledger
 
 RUN = "exchange"
