@@ -14,7 +14,8 @@ from konsil.federation.slot import Kind, Slot
 from konsil.federation.steps import Abort, Finish, Train, Wait
 from konsil.files import read_json
 from konsil.parties.report import current_summary
-from konsil.parties.steering import say, say_farewell
+from konsil.parties.steering import leave, say, say_farewell, steer
+from konsil.trust.audit import Audit
 
 DAY = 86400.0
 
@@ -55,6 +56,22 @@ def test_an_aborted_run_ends_for_everybody_with_the_operators_reason(make_world:
     assert all(isinstance(step, Abort) for step in ends.values())
     assert world.summary("A")["sentence"] == "Aborted after 1 round: The operator ended the run: the labels are wrong."
     assert not (world.home("A") / "models").exists()
+
+
+def test_the_verbs_post_one_word_each_from_a_home_that_keeps_an_audit_log(make_enrolled: Callable[..., Any]) -> None:
+    world = make_enrolled(quorum={"sites": 1, "share_of_cases": 0})
+    world.work_until(lambda: world.newest() == 1)
+    centre, run = world.home("centre"), "lines-1"
+    numbers = [
+        steer(centre, run, Action.PAUSE, why="maintenance").slot.round,
+        steer(centre, run, Action.RESUME).slot.round,
+    ]
+    numbers += [steer(centre, run, Action.EXCLUDE, why="labels are shifted", site="C").slot.round]
+    assert leave(world.home("B"), run, why="a new scanner").slot == Slot(Kind.leave, "B")
+    numbers += [steer(centre, run, Action.ABORT, why="no sense any more").slot.round]
+    assert numbers == [1, 2, 3, 4]
+    told = [entry["event"] for entry in Audit(centre / "audit.jsonl").entries()]
+    assert told.count("operator") == 4
 
 
 def test_an_excluded_site_gets_nothing_more_and_everybody_can_read_why(make_world: Callable[..., Any]) -> None:
