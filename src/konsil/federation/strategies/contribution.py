@@ -106,6 +106,9 @@ def fault(facts: Json, *, base: str, most_cases: int) -> str:
     cases = facts.get("cases")
     if not isinstance(cases, int) or isinstance(cases, bool) or not 0 < cases <= most_cases:
         return f"its weight is not usable; expected 1 to {most_cases} training cases, got {cases!r:.40}"
+    steps = facts.get("steps")
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+        return f"it does not come of training; expected 1 or more steps that were done, got {steps!r:.40}"
     if facts.get("base") != base:
         return "it did not start from the global model of the round before"
     return ""
