@@ -123,8 +123,8 @@ def scale_gradients(monkeypatch: pytest.MonkeyPatch) -> Any:
     """`scale_gradients(init_scale)`: train on a CPU with a gradient scaler that doubles its scale at every step."""
     start, kind = session.start, torch.GradScaler
 
-    def with_scaler(home: Path, recipe: Any) -> Any:
-        trainer = start(home, recipe)
+    def with_scaler(home: Path, recipe: Any, extra_rounds: int) -> Any:
+        trainer = start(home, recipe, extra_rounds)
         trainer.grad_scaler = torch.GradScaler("cpu")
         return trainer
 
