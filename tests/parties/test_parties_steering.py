@@ -70,6 +70,8 @@ def test_the_verbs_post_one_word_each_from_a_home_that_keeps_an_audit_log(make_e
     assert leave(world.home("B"), run, why="a new scanner").slot == Slot(Kind.leave, "B")
     numbers += [steer(centre, run, Action.ABORT, why="no sense any more").slot.round]
     assert numbers == [1, 2, 3, 4]
+    with pytest.raises(BadInput, match="aborted already"):
+        steer(centre, run, Action.ABORT, why="once more")
     told = [entry["event"] for entry in Audit(centre / "audit.jsonl").entries()]
     assert told.count("operator") == 4
 

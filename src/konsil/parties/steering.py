@@ -95,6 +95,8 @@ def _check_sense(party: CentreParty, action: Action, site: str) -> None:
     course = party.going
     if action is Action.PAUSE and course.paused is not None:
         raise BadInput(f"The run {party.run} is paused already")
+    if action is Action.ABORT and course.aborted is not None:
+        raise BadInput(f"The run {party.run} is being aborted already", hint="It ends: konsil run --resume RUN")
     if action is Action.RESUME and course.paused is None:
         raise BadInput(f"The run {party.run} is not paused")
     if action is Action.EXCLUDE and (site not in party.rules.sites or site in course.gone):
