@@ -55,6 +55,24 @@ FORM = {
     "seed": Param(
         0, type="integer", minimum=0, title="Seed", description="Of the split by patient.", section="Advanced"
     ),
+    "validation_share": Param(
+        0.2,
+        type="number",
+        minimum=0.05,
+        maximum=0.4,
+        title="Share of patients for validation",
+        description="They watch the training and choose the best round.",
+        section="Advanced",
+    ),
+    "test_share": Param(
+        0.2,
+        type="number",
+        minimum=0.05,
+        maximum=0.5,
+        title="Share of patients for the test",
+        description="They are held out to the end. The others train.",
+        section="Advanced",
+    ),
 }
 
 DOC = """
@@ -133,6 +151,8 @@ def prepare_cohort() -> None:
         cohort=COHORT,
         sign_off="{{ ti.xcom_pull(task_ids='sign_off') }}",
         seed="{{ params.seed }}",
+        validation_share="{{ params.validation_share }}",
+        test_share="{{ params.test_share }}",
     )
     scan >> choose >> settle >> batches >> prepared >> report >> sign_off >> freeze
 

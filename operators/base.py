@@ -12,15 +12,16 @@ the step by hand; every line after it is the verb's own. Between tasks travel re
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import shlex
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from airflow.sdk import BaseOperator, Context
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
@@ -45,10 +46,11 @@ class KonsilOperator(BaseOperator):
 
     def execute(self, context: Context) -> Json:
         """Run the verb to its end and return what it wrote with `--result`."""
-        with tempfile.TemporaryDirectory(prefix="konsil-task-") as folder:
-            result = Path(folder) / "result.json"
-            code, sentence = self.run_verb([*self.arguments(), "--result", str(result)])
-            found = read_json(result) if result.exists() else {}
+        result = result_file(context)
+        result.unlink(missing_ok=True)
+        code, sentence = self.run_verb([*self.arguments(), "--result", str(result)])
+        found = read_json(result) if result.exists() else {}
+        result.unlink(missing_ok=True)
         return self.judge(code, sentence, found)
 
     def run_verb(self, arguments: list[str]) -> tuple[int, str]:
@@ -85,6 +87,16 @@ class KonsilOperator(BaseOperator):
         if child is not None and child.poll() is None:
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
+
+
+def result_file(context: Context) -> Path:
+    """Where the verb of this task leaves its result: one name per task instance, so that a retry takes away what a
+    killed try left behind."""
+    ti: Any = context.get("ti")
+    key = f"{ti.dag_id}/{ti.run_id}/{ti.task_id}/{ti.map_index}" if ti is not None else f"process {os.getpid()}"
+    folder = Settings().home / "work" / ".tasks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.json"
 
 
 def die_with_parent() -> Callable[[], None] | None:

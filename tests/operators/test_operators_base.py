@@ -6,13 +6,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowSkipException
 
+from konsil.files import write_json
 from konsil.settings import Settings
-from operators.base import KonsilOperator, die_with_parent, listed, verb_environment
+from operators.base import KonsilOperator, die_with_parent, listed, result_file, verb_environment
 
 
 class Verb(KonsilOperator):
@@ -39,6 +41,18 @@ def test_a_real_verb_runs_and_the_log_begins_with_its_command(
     lines = [line for line in capsys.readouterr().out.splitlines() if "outside of the Task Runner" not in line]
     assert f"KONSIL_HOME={tmp_path} {sys.executable} -m konsil.cli orient nothing-here" in lines[0]
     assert any("0 cases came through" in line for line in lines[1:])
+
+
+def test_what_a_killed_try_left_is_neither_used_nor_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KONSIL_HOME", str(tmp_path))
+    context: Any = {"ti": SimpleNamespace(dag_id="d", run_id="r", task_id="step", map_index=-1)}
+    left = result_file(context)
+    write_json(left, {"done": ["a"]})
+    with pytest.raises(AirflowException, match="0 cases came through"):
+        verb("orient", "nothing-here").execute(context)
+    assert not list(left.parent.iterdir())
+    context["ti"].map_index = 0
+    assert result_file(context) != left
 
 
 @pytest.mark.parametrize(

@@ -108,3 +108,9 @@ def test_no_stint_follows_when_the_rounds_are_over() -> None:
 def test_batches_keep_the_order() -> None:
     step = BatchOperator(task_id="a", cases=["a", "b", "c"], size="2")
     assert step.execute({}) == [["a", "b"], ["c"]]
+
+
+def test_the_split_of_the_form_reaches_the_verb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KONSIL_HOME", str(tmp_path))
+    step = FreezeOperator(task_id="a", cohort="ms", sign_off={}, validation_share=0.15, test_share="0.3")
+    assert step.arguments()[-4:] == ["--split", "0.55", "0.15", "0.3"]
