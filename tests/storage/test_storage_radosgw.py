@@ -57,6 +57,7 @@ cluster addr = 127.0.0.1
 run dir = {root}
 admin socket = {root}/$name.asok
 log file = {root}/$name.log
+mon cluster log file = {root}/cluster.log
 mon data = {root}/mon
 osd data = {root}/osd
 osd journal = {root}/osd/journal
