@@ -6,13 +6,20 @@ from konsil.demo.people import answer, person, refuse_failed
 from konsil.demo.plan import DemoPlan
 from konsil.demo.voice import Voice
 from konsil.errors import Unavailable
+from konsil.types import Json
 
 PATIENCE_S = 1200.0
 
 
 def start_preparing(plan: DemoPlan, site: str) -> str:
     """Trigger the DAG with the site's inbox; gives the DAG run."""
-    values = {"cohort": plan.cohort, "inbox": str(plan.inbox(site).resolve()), "limits": "wide"}
+    values: Json = {
+        "cohort": plan.cohort,
+        "inbox": str(plan.inbox(site).resolve()),
+        "limits": "wide",
+        "validation_share": plan.validation_share,
+        "test_share": plan.test_share,
+    }
     return person(plan, site, "staff").trigger("prepare_cohort", values)
 
 
