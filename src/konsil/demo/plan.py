@@ -29,12 +29,12 @@ class DemoPlan:
 
     folder: Path
     hospitals: tuple[Hospital, ...] = (
-        Hospital("A", 10, 11, "missing_flair=1"),
-        Hospital("B", 9, 22),
-        Hospital("C", 10, 33, "motion=1"),
+        Hospital("A", 9, 11, "missing_flair=1"),
+        Hospital("B", 8, 22),
+        Hospital("C", 9, 33, "motion=1"),
     )
     resolution_mm: float = 2.0
-    rounds: int = 16
+    rounds: int = 12
     batches_per_round: int = 25
     validation_share: float = 0.15
     test_share: float = 0.35
@@ -66,7 +66,7 @@ class DemoPlan:
         settings = {
             "network": network, "batches_per_epoch": self.batches_per_round, "validation_batches": 4,
             "learning_rate": 0.03, "momentum": 0.9, "augmentation": "none", "mirroring": False, "device": "cpu",
-            "tile_size": [64, 64, 64],
+            "tile_size": [96, 96, 96],
         }  # fmt: skip
         minutes = {f"{part}_s": 1800.0 for part in ("answer", "fingerprint", "prepare", "round", "baseline")}
         return {
