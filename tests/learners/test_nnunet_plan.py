@@ -11,8 +11,8 @@ import pytest
 
 from konsil.errors import BadInput, BadMessage, Refused
 from konsil.learners.nnunet import merging
-from konsil.learners.nnunet.recipe import check, seal
-from konsil.learners.nnunet.settings import parse_data
+from konsil.learners.nnunet.recipe import check, seal, tile_of
+from konsil.learners.nnunet.settings import parse_data, parse_settings
 
 TRAINING = ("train", "train", "train", "validation", "test")
 
@@ -147,3 +147,18 @@ def test_a_recipe_of_another_charter_is_refused(sites, make_learner):
     recipe = make_learner(home).plan({"A": fingerprint})
     with pytest.raises(BadMessage, match="settings differ"):
         make_learner(home, learning_rate=0.5).prepare(cohort, recipe)
+
+
+@pytest.mark.parametrize(
+    ("asked", "image", "tile"),
+    [
+        (None, [74.5, 91.0, 71.0], [32, 32, 32]),
+        ([64, 64, 64], [74.5, 91.0, 71.0], [64, 64, 64]),
+        ([96, 96, 96], [74.5, 91.0, 71.0], [72, 88, 68]),
+        ([96, 96, 96], [20.0, 40.0, 33.0], [32, 40, 32]),
+    ],
+)
+def test_a_tile_hangs_over_no_usual_image(asked: list[int] | None, image: list[float], tile: list[int]) -> None:
+    network = {"patch_size": [32, 32, 32], "features_per_stage": [8, 16, 32]}
+    settings = parse_settings({"network": network, "tile_size": asked})
+    assert tile_of(settings, {"patch_size": [32, 32, 32], "median_image_size_in_voxels": image}) == tile

@@ -29,15 +29,15 @@ class DemoPlan:
 
     folder: Path
     hospitals: tuple[Hospital, ...] = (
-        Hospital("A", 9, 11, "missing_flair=1"),
-        Hospital("B", 8, 22),
-        Hospital("C", 9, 33, "motion=1"),
+        Hospital("A", 8, 11, "missing_flair=1"),
+        Hospital("B", 7, 22),
+        Hospital("C", 8, 33, "motion=1"),
     )
     resolution_mm: float = 2.0
     rounds: int = 12
     batches_per_round: int = 25
     validation_share: float = 0.15
-    test_share: float = 0.35
+    test_share: float = 0.4
     run: str = "demo"
     cohort: str = "ms-demo"
     inboxes: str = "inboxes"

@@ -114,10 +114,23 @@ def configuration_of(recipe: Json) -> str:
 def plans_for_prediction(recipe: Json) -> Json:
     """nnU-Net's plans as its predictor shall see them: the tile of the charter in place of the training patch."""
     plans = deepcopy({key: value for key, value in recipe["plans"].items() if key != "konsil"})
-    tile = settings_of(recipe).tile_size
-    if tile is not None:
-        plans["configurations"][configuration_of(recipe)]["patch_size"] = list(tile)
+    plan = plans["configurations"][configuration_of(recipe)]
+    plan["patch_size"] = tile_of(settings_of(recipe), plan)
     return plans
+
+
+def tile_of(settings: NnUNetSettings, plan: Json) -> list[int]:
+    """Edges of a tile in voxels (z, y, x): as asked, but none longer than the median image, nor shorter than the patch.
+
+    A tile that hangs over the image is filled with zeros, and networks with instance normalisation, which learned from
+    full patches, answer those with bad masks.
+    """
+    patch = [int(edge) for edge in plan["patch_size"]]
+    if settings.tile_size is None:
+        return patch
+    fitting = [int(edge) // settings.tile_step * settings.tile_step for edge in plan["median_image_size_in_voxels"]]
+    asked = settings.tile_size[-len(patch) :]  # a 2d plan has (y, x)
+    return [max(least, min(edge, most)) for least, edge, most in zip(patch, asked, fitting, strict=True)]
 
 
 def settings_of(recipe: Json) -> NnUNetSettings:

@@ -85,11 +85,14 @@ class NnUNetSettings(Part):
     @model_validator(mode="after")
     def tile_can_be_halved(self) -> NnUNetSettings:
         """A tile must pass the network's stages like a patch."""
-        if self.tile_size is not None:
-            step = 2 ** (len(self.network.features_per_stage) - 1) if self.network else 32
-            if any(edge % step for edge in self.tile_size):
-                raise ValueError(f"tile_size must be a multiple of {step}")
+        if any(edge % self.tile_step for edge in self.tile_size or ()):
+            raise ValueError(f"tile_size must be a multiple of {self.tile_step}")
         return self
+
+    @property
+    def tile_step(self) -> int:
+        """What the edges of a tile are multiples of: the network halves them at every stage but the first."""
+        return 2 ** (len(self.network.features_per_stage) - 1) if self.network else 32
 
 
 class Data(Part):
