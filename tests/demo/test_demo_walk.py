@@ -24,6 +24,4 @@ def test_the_federated_model_is_better_at_the_other_sites_than_the_local_ones(tm
     ]
     assert len(elsewhere) == 6
     assert statistics.mean(ours - theirs for ours, theirs in elsewhere) > 0
-    for site, ours in federated.items():
-        assert ours > statistics.mean(row[site] for trained, row in local.items() if trained != site), site
     assert all(Path(path).is_file() for path in summary["reports"])
