@@ -175,7 +175,7 @@ class CentreParty(Party):
         except Unopened as error:
             return self._refuse(Slot(Kind.roll, CENTRE, step.round), error.sentence)
         included = _included(letters)
-        facts = {"included": included, "refused": dict(step.refused), "missing": list(step.missing)}
+        facts: Json = {"included": included, "refused": dict(step.refused), "missing": list(step.missing)}
         facts |= {"opened": merging.opened} if merging.opened else {}
         facts["metrics"] = weighted({site: letter.manifest.facts for site, letter in letters.items()})
         facts |= {"gone": dict(step.gone)} if step.gone else {}

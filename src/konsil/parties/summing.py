@@ -129,7 +129,7 @@ class Summing:
         except Unusable as error:
             raise Unopened(f"the update of {error.site} is no longer what was added up: {error.what}") from error
 
-    def _stream(self, added: Tensors, cases: int, base: Part) -> Iterator[Chunk]:
+    def _stream(self, added: Mapping[str, npt.NDArray[Any]], cases: int, base: Part) -> Iterator[Chunk]:
         for name, spec in self.specs.items():
             flat = added[name].reshape(-1)
             for begin in range(0, flat.size, BLOCK):

@@ -10,12 +10,15 @@ import base64
 import binascii
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import numpy.typing as npt
 
 from konsil.errors import BadMessage
 from konsil.federation.secure.keys import SEED
 from konsil.federation.secure.masks import MaskStream
-from konsil.federation.secure.shares import Bytes, combined, digest
-from konsil.types import Json
+from konsil.federation.secure.shares import combined, digest
+from konsil.types import Json, Tensors
 
 Shares = Mapping[str, Mapping[str, bytes]]
 
@@ -43,7 +46,7 @@ class Sum:
             }
         }
 
-    def read(self, content: Json, site: str, commitments: Mapping[str, Bytes]) -> Shares:
+    def read(self, content: Json, site: str, commitments: Tensors) -> Shares:
         """The shares that `site` revealed, all of them, each fitting its commitment. BadMessage otherwise."""
         said = content.get("shares")
         if set(content) != {"shares"} or not isinstance(said, dict) or not set(said) <= set(self.included):
@@ -52,7 +55,7 @@ class Sum:
             raise BadMessage(f"it has no shares of {', '.join(absent)}, whose row for it did not open")
         return {owner: self._shares(said[owner], owner, site, commitments[owner]) for owner in self.included}
 
-    def _shares(self, said: object, owner: str, site: str, commitments: Bytes) -> dict[str, bytes]:
+    def _shares(self, said: object, owner: str, site: str, commitments: npt.NDArray[Any]) -> dict[str, bytes]:
         if not isinstance(said, dict) or set(said) != set(self.wanted(owner)):
             raise BadMessage(f"it does not hold the shares of {owner} that open this sum, and no others")
         found = {name: _plain(text) for name, text in said.items()}
@@ -62,7 +65,7 @@ class Sum:
         return found
 
     def masks(
-        self, revealed: Mapping[str, Shares], threshold: int, commitments: Mapping[str, Bytes]
+        self, revealed: Mapping[str, Shares], threshold: int, commitments: Tensors
     ) -> Iterator[tuple[MaskStream, int]]:
         """The masks in the sum, with the sign that takes them off. BadMessage names whose seed does not come out."""
         for owner in self.included:
