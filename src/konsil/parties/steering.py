@@ -62,10 +62,7 @@ def say_farewell(party: SiteParty, *, why: str = "") -> Letter:
         )
     facts = {"why": one_line(why)}
     slot = Slot(Kind.leave, party.mailbox.me)
-    letter = party.mailbox.post_json(slot, facts, recipients=[CENTRE], facts=facts)
-    if party.is_masked:
-        party.masking.forget()
-    return letter
+    return party.mailbox.post_json(slot, facts, recipients=[CENTRE], facts=facts)
 
 
 def one_line(why: str) -> str:
