@@ -189,6 +189,16 @@ def test_any_opened_sum_is_the_plain_weighted_mean(data: Any, seed: int, cases: 
         assert np.abs(circle.ring.mean(array, total) - plain).max() <= bound
 
 
+@pytest.mark.parametrize("missing", ["", "A", "B", "C", "D"])
+def test_an_opened_sum_is_exactly_the_sum_of_the_bare_numbers(missing: str) -> None:
+    circle = Circle(CASES, 3)
+    included = "".join(site for site in CASES if site != missing)
+    bare = np.zeros(circle.base["w"].shape, np.uint32)
+    for site in included:
+        bare += circle.ring.encoded(circle.models[site]["w"].astype(float) - circle.base["w"], CASES[site])
+    assert np.array_equal(circle.opened(included, "BCD")["w"], bare)
+
+
 def test_the_wire_form_is_what_the_specs_say() -> None:
     circle = Circle(CASES, 3)
     specs = {name: Spec(array.shape, array.dtype.name) for name, array in circle.base.items()}
@@ -301,3 +311,9 @@ def test_what_is_not_finite_is_not_masked() -> None:
     circle = Circle(CASES, 3)
     with pytest.raises(Refused, match="not finite"):
         circle.masker("A").masked({**circle.base, "b": np.array(np.nan, np.float32)}, circle.base, 3)
+
+
+def test_every_update_has_a_fresh_seed() -> None:
+    circle = Circle(CASES, 3)
+    first, second = (circle.masker("A").masked(circle.base, circle.base, 3)["w"] for _ in range(2))
+    assert not np.array_equal(first, second)
