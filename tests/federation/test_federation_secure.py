@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from konsil.errors import BadMessage, BadSetting, Refused
 from konsil.federation.charter import Charter, parse_charter
-from konsil.federation.secure.keys import Group, MaskingKey, RoundKeys
+from konsil.federation.secure.keys import Group, MaskingKey, RoundKeys, vouched
 from konsil.federation.secure.masked import COMMITMENTS, SHARES, Masker, masked_specs
 from konsil.federation.secure.masks import BLOCK, MaskStream, apply_masks
 from konsil.federation.secure.opening import Sum
@@ -24,6 +24,7 @@ from konsil.trust.identity import Identity
 
 RUN, NUMBER = "ms-2026", 4
 Model = dict[str, NDArray[Any]]
+STRANGER = Identity.generate().public
 
 
 def charter(**rules: Any) -> Charter:
@@ -317,3 +318,28 @@ def test_every_update_has_a_fresh_seed() -> None:
     circle = Circle(CASES, 3)
     first, second = (circle.masker("A").masked(circle.base, circle.base, 3)["w"] for _ in range(2))
     assert not np.array_equal(first, second)
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.just("AAAAAAAAAAAAAAAAAAAAAA=="),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["shares", *"ABCD"]), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+@settings(deadline=None)
+@given(content=st.dictionaries(st.sampled_from(["shares", "A"]), ANYTHING, max_size=2))
+def test_whatever_a_site_reveals_is_refused_in_words_or_good(content: dict[str, Any]) -> None:
+    asked = Sum(RUN, NUMBER, ("A", "B", "C", "D"), ("A", "B", "C"))
+    promised = {site: np.zeros((5, 4, 32), np.uint8) for site in "ABC"}
+    with pytest.raises(BadMessage):
+        asked.read(content, "A", promised)
+
+
+@settings(deadline=None)
+@given(document=st.text(max_size=200) | st.binary(max_size=200).map(lambda raw: raw.decode("latin-1")) | ANYTHING)
+def test_whatever_stands_for_a_masking_key_is_refused_in_words(document: Any) -> None:
+    with pytest.raises(BadMessage):
+        vouched(document, run=RUN, site="A", keys=STRANGER)

@@ -154,7 +154,9 @@ class Masking:
 
     def _rows(self, roll: Letter, names: tuple[str, ...]) -> dict[str, bytes]:
         """The sealed rows for me; one that is no base64 is as good as none."""
-        said = self.mailbox.read_json(roll).get("shares", {}).get(self.me, {})
+        shares = self.mailbox.read_json(roll).get("shares")
+        said = shares.get(self.me) if isinstance(shares, dict) else None
+        said = said if isinstance(said, dict) else {}
         rows: dict[str, bytes] = {}
         for name in names:
             try:
