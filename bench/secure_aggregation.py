@@ -79,13 +79,13 @@ def added(into: Model, update: Model) -> None:
 def costs(sites: int, numbers: int, repeat: int) -> dict[str, Any]:
     """The figures for one number of sites; the last site's update is missing."""
     base, sent, circle = model(numbers, 1), model(numbers, 2), Round(sites)
-    masking = measured(lambda: circle.masked(circle.names[0], sent, base), repeat)
+    masking = measured(lambda: circle.masked(circle.names[0], sent, dict(base)), repeat)
     there = circle.names[:-1]
     total = {name: np.zeros(array.shape, np.uint32) for name, array in base.items()}
     held: dict[str, Model] = {}
     adding = 0.0
     for name in there:
-        update = circle.masked(name, sent, base)
+        update = circle.masked(name, sent, dict(base))
         held[name] = {SHARES: update[SHARES], COMMITMENTS: update[COMMITMENTS]}
         began = time.process_time()
         added(total, update)

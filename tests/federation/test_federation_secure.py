@@ -136,7 +136,9 @@ class Circle:
             "b": np.array(draw.normal(), np.float32),
         }
         self.models = {name: self.moved(draw) for name in cases}
-        self.updates = {name: self.masker(name).masked(self.models[name], self.base, cases[name]) for name in cases}
+        self.updates = {
+            name: self.masker(name).masked(self.models[name], dict(self.base), cases[name]) for name in cases
+        }
 
     def moved(self, draw: np.random.Generator) -> Model:
         floats = {name: array for name, array in self.base.items() if array.dtype.kind == "f"}
@@ -231,7 +233,7 @@ def test_a_masked_update_looks_like_noise_whatever_is_in_it(fixed_seed: bytes) -
     circle = Circle(CASES, 3, size=20_000)
     masker, base = circle.masker("A"), circle.base
     for sent in (base, {**base, "w": base["w"] + 7}, circle.models["A"]):
-        masked = masker.masked(sent, base, 3)["w"]
+        masked = masker.masked(sent, dict(base), 3)["w"]
         assert uniform(masked)
         bare = circle.ring.encoded(np.asarray(sent["w"].astype(float) - base["w"]), 3)
         assert not uniform(bare), "the measure sees an update without a mask"
@@ -311,12 +313,12 @@ def test_a_mask_runs_on_over_blocks_and_tensors() -> None:
 def test_what_is_not_finite_is_not_masked() -> None:
     circle = Circle(CASES, 3)
     with pytest.raises(Refused, match="not finite"):
-        circle.masker("A").masked({**circle.base, "b": np.array(np.nan, np.float32)}, circle.base, 3)
+        circle.masker("A").masked({**circle.base, "b": np.array(np.nan, np.float32)}, dict(circle.base), 3)
 
 
 def test_every_update_has_a_fresh_seed() -> None:
     circle = Circle(CASES, 3)
-    first, second = (circle.masker("A").masked(circle.base, circle.base, 3)["w"] for _ in range(2))
+    first, second = (circle.masker("A").masked(circle.base, dict(circle.base), 3)["w"] for _ in range(2))
     assert not np.array_equal(first, second)
 
 

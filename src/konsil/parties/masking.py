@@ -12,7 +12,11 @@ import base64
 import binascii
 import logging
 import shutil
+from collections.abc import MutableMapping
 from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
 
 from konsil.errors import BadMessage, BadSetting, Missing, Refused
 from konsil.federation.charter import Charter
@@ -77,8 +81,10 @@ class Masking:
             MaskingKey.generate().save(path)
         return self.mailbox.signed(SUBJECT, MaskingKey.load(path).content(self.charter.run, self.me))
 
-    def masked(self, recipe: Letter, number: int, sent: Tensors, base: Tensors, cases: int) -> Tensors:
-        """The tensors to post in place of the weights `sent`. To be called once per round, and kept."""
+    def masked(
+        self, recipe: Letter, number: int, sent: Tensors, base: MutableMapping[str, npt.NDArray[Any]], cases: int
+    ) -> Tensors:
+        """The tensors to post in place of the weights `sent`; uses `base` up. Once per round, and to be kept."""
         masker = Masker(self._keys(recipe, number), ring_of(self.charter, recipe), self.charter.secure_needed)
         if cut := masker.cut_off(sent, base):
             log.warning("%d weights changed by more than the charter's clip_range; they were cut off there", cut)

@@ -126,7 +126,7 @@ class SiteParty(Party):
     def trained(self, number: int) -> Message:
         """The update of a round as it is posted, and its facts."""
         base = self.letter(Kind.global_, round=number - 1)
-        message, began = self.message(number - 1), time.monotonic()
+        message, began = dict(self.message(number - 1)), time.monotonic()
         update = self.rounds(message).train(self.cohort(), message, number)
         metrics = {key: value for key, value in update.metrics.items() if math.isfinite(value)}
         facts = {"cases": update.cases, "steps": update.steps, "base": base.manifest.digest, "metrics": metrics}

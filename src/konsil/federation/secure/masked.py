@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,18 +36,22 @@ class Masker:
     ring: FixedPoint
     threshold: int
 
-    def masked(self, sent: Tensors, base: Tensors, cases: int) -> Tensors:
+    def masked(self, sent: Tensors, base: MutableMapping[str, npt.NDArray[Any]], cases: int) -> Tensors:
         """The tensors to post for the trained weights `sent`; `base` is the global message the round started from.
 
-        Memory: the update once more as uint32, and one tensor in float64. Drawn anew by every call: an update must be
-        made once and kept. Refused if a number is not finite.
+        `base` is used up, tensor by tensor, so that what is made takes its place in memory. Drawn anew by every call:
+        an update must be made once and kept. Refused if a number is not finite.
         """
         made: dict[str, npt.NDArray[Any]] = {}
-        for name, array in base.items():
-            made[name] = self._encoded(name, sent[name], array, cases) if array.dtype.kind == "f" else sent[name]
+        numbers: dict[str, npt.NDArray[Any]] = {}
+        for name in list(base):
+            array = base.pop(name)
+            if array.dtype.kind == "f":
+                made[name] = numbers[name] = self._encoded(name, sent[name], array, cases)
+            else:
+                made[name] = sent[name]
         own, group = secrets.token_bytes(SEED), self.keys.group
         seeds = [own if name == self.keys.me else self.keys.seed(name) for name in group.names]
-        numbers = {name: array for name, array in made.items() if base[name].dtype.kind == "f"}
         signs = [1 if name == self.keys.me else group.sign(self.keys.me, name) for name in group.names]
         masks = ((MaskStream(seed, group.run, self.keys.number), sign) for seed, sign in zip(seeds, signs, strict=True))
         apply_masks(numbers, masks)
