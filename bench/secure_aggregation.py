@@ -5,8 +5,8 @@
 The steps of one round, without store and encryption, which are the same with and without masks: a site masks its
 update; the centre adds the masked updates up, and takes the masks off with one site missing. CPU-seconds are medians,
 with the range over the repetitions; `over_copy` is a site's masking over the time to copy the model's bytes 10 times,
-taken in the same run. Memory is how far the largest resident size of a fresh process that holds model, global model and
-masked update lies above that of the interpreter, over the model.
+taken in the same run. Memory is how far the largest resident size of a fresh process that has the trained and the
+global model and masks lies above that of the interpreter, over the model.
 """
 
 from __future__ import annotations
