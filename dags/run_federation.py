@@ -78,6 +78,14 @@ FORM = {
         description='Empty: none. Such as {"clip_norm": 1, "noise_multiplier": 2}, without local models to compare.',
         section="Training",
     ),
+    "secure_aggregation": Param(
+        None,
+        type=["null", "object"],
+        title="Secure aggregation",
+        description="Empty: none. {}: the centre sees sums of updates only; needs 3 sites in every round, a strategy "
+        "of means, and no local models to compare.",
+        section="Training",
+    ),
     "compare_with_local": Param(
         True,
         type="boolean",

@@ -1,11 +1,11 @@
 """Kill anything at any time: the model comes out the same, bit for bit.
 
-    python tests/chaos/kills.py --kills 100 --seed 1
+    python tests/chaos/kills.py --kills 100 --seed 1 [--secure]
 
 Centre, three sites and the store's server work as processes over a federation of five rounds. Each of them is killed
 with SIGKILL again and again, parties at seeded steps (tests/chaos/verb.py), the server at seeded times, and started
 anew. A federation that ends before all kills were done is followed by another. Every one has to end with the weights of
-a run that nobody disturbed, at every party, and with the same sentence.
+a run that nobody disturbed, at every party, and with the same sentence. `--secure`: with masked updates.
 """
 
 from __future__ import annotations
@@ -108,9 +108,9 @@ class Calm:
     sentence: str
 
     @classmethod
-    def of(cls, folder: Path) -> Calm:
+    def of(cls, folder: Path, *, secure: bool = False) -> Calm:
         """Found the town below `folder` and run its federation once."""
-        town = Town.found(folder / "town")
+        town = Town.found(folder / "town", secure=secure)
         calm = town.copy(folder / "calm")
         Chaos(calm, 0, 0).run()
         return cls(town, calm.models()[CENTRE], calm.sentence())
@@ -140,10 +140,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--secure", action="store_true")
     given = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="konsil-chaos-") as folder:
-        killed = check(Calm.of(Path(folder)), given.kills, given.seed, Path(folder))
+        killed = check(Calm.of(Path(folder), secure=given.secure), given.kills, given.seed, Path(folder))
     print(f"{killed.total()} kills ({dict(killed)}) in {time.monotonic() - began:.0f} s: same bits every time")
 
 

@@ -33,10 +33,11 @@ CASES = {"A": 2, "B": 3, "C": 5}
 VERB = Path(__file__).with_name("verb.py")
 
 
-def charter(rounds: int = 5) -> dict[str, Any]:
+def charter(rounds: int = 5, *, secure: bool = False) -> dict[str, Any]:
     """Five rounds of the fast learner with everybody; nobody is given up in the minutes this takes."""
     learner = {"name": "line", "settings": {"pause_s": 0.05}}
-    return {"run": RUN, "sites": list(CASES), "rounds": rounds, "learner": learner, "quorum": {"sites": len(CASES)}}
+    made = {"run": RUN, "sites": list(CASES), "rounds": rounds, "learner": learner, "quorum": {"sites": len(CASES)}}
+    return made | ({"secure_aggregation": {}, "compare_with_local": False} if secure else {})
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Town:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @classmethod
-    def found(cls, root: Path) -> Town:
+    def found(cls, root: Path, *, secure: bool = False) -> Town:
         """Make the homes: keys, passes, cohorts, the custodians' decisions and the operator's charter."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -63,7 +64,7 @@ class Town:
         for site, cases in CASES.items():
             town.give_cohort(site, cases)
             Ledger(town.home(site), RUN).decide(accepted=True, by="custodian", cohort="lines")
-        write_json(root / "charter.json", charter())
+        write_json(root / "charter.json", charter(secure=secure))
         return town
 
     def copy(self, root: Path) -> Town:

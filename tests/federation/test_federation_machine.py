@@ -26,6 +26,7 @@ from konsil.federation.steps import (
     Abort,
     Aggregate,
     Answer,
+    CallRoll,
     Evaluate,
     Finish,
     MakeRecipe,
@@ -33,6 +34,7 @@ from konsil.federation.steps import (
     PublishBaselines,
     PublishCharter,
     Release,
+    Reveal,
     Role,
     SendFingerprint,
     Step,
@@ -84,10 +86,12 @@ class Federation(RuleBasedStateMachine):
         stop=st.booleans(),
         required=st.sampled_from([[], [], ["A"]]),
         turns=st.integers(0, 9),
+        secure=st.booleans(),
         bad=st.sets(st.tuples(st.sampled_from(SITES), st.integers(1, 4)), max_size=2),
     )
     def begin(self, *, quorum: int, compare: bool, derived: bool, stop: bool, required: list[str], turns: int,
-              bad: set[tuple[str, int]]) -> None:  # fmt: skip
+              secure: bool, bad: set[tuple[str, int]]) -> None:  # fmt: skip
+        quorum, compare = (3, False) if secure else (quorum, compare)
         deadlines = {"answer_s": 100, "fingerprint_s": 100, "prepare_s": 50, "baseline_s": 100, "evaluation_s": 100}
         self.charter = parse_charter(
             {
@@ -99,6 +103,7 @@ class Federation(RuleBasedStateMachine):
                 "quorum": {"sites": quorum, "share_of_cases": 0.3, "required": required},
                 "deadlines": deadlines | {"round_s": None if derived else 100},
                 "early_stop": {"patience": 1} if stop else None,
+                "secure_aggregation": {} if secure else None,
             }
         )
         self.now = 0.0
@@ -159,6 +164,10 @@ class Federation(RuleBasedStateMachine):
                 if self.post(slot, {"cases": CASES[me]}, delays):
                     base = self.models[Slot(Kind.global_, CENTRE, number - 1)]
                     self.models[slot] = trained(me, number, base.tobytes())
+            case Reveal(number):
+                roll = self.store[Slot(Kind.roll, CENTRE, number)]
+                assert len(roll.facts["included"]) >= self.charter.quorum.sites
+                self.post(Slot(Kind.reveal, me, number), {}, delays)
             case TrainBaseline():
                 self.post(Slot(Kind.baseline, me), {}, delays)
             case Evaluate():
@@ -177,6 +186,8 @@ class Federation(RuleBasedStateMachine):
                 first = Slot(Kind.global_, CENTRE, 0)
                 self.post(first, {"included": {}, "refused": {}}, delays)
                 self.models[first] = np.ones(SIZE, np.float32)
+            case CallRoll():
+                self.call_roll(step, delays)
             case Aggregate():
                 self.aggregate(step, delays)
             case PublishBaselines():
@@ -191,16 +202,32 @@ class Federation(RuleBasedStateMachine):
             case StoreModel():
                 self.centre_stored = True
 
-    def aggregate(self, step: Aggregate, delays: dict[str, float] | None) -> None:
+    def usable(self, step: Aggregate | CallRoll) -> dict[str, Slot]:
+        """The updates that are used now; none if one of them is bad, which is noted."""
         slots = {site: Slot(Kind.update, site, step.round) for site in step.sites}
         for slot in slots.values():
             if slot in self.poisoned:
                 self.refused[slot] = "not finite"
-                return
+                return {}
         assert len(slots) >= self.charter.quorum.sites
         course = self.course()
         assert not set(slots) & set(course.excluded)
         assert not any(course.has_left(site, at(self.store[slot].moment)) for site, slot in slots.items())
+        return slots
+
+    def call_roll(self, step: CallRoll, delays: dict[str, float] | None) -> None:
+        if slots := self.usable(step):
+            facts = {"included": {site: {} for site in slots}, "refused": dict(step.refused), "gone": dict(step.gone)}
+            assert self.post(Slot(Kind.roll, CENTRE, step.round), facts, delays), "a round was called twice"
+
+    def aggregate(self, step: Aggregate, delays: dict[str, float] | None) -> None:
+        roll = self.store.get(Slot(Kind.roll, CENTRE, step.round))
+        if roll is not None:
+            slots = {site: Slot(Kind.update, site, step.round) for site in roll.facts["included"]}
+            assert tuple(slots) == step.sites, "the sum is that of the roll"
+            assert self.helpers(step.round) >= self.charter.secure_needed
+        elif not (slots := self.usable(step)):
+            return
         included = {site: {} for site in slots}
         means = {"dice": (sum(self.models[slot][0] for slot in slots.values()) % 1.0).item()}
         facts = {"included": included, "refused": dict(step.refused), "gone": dict(step.gone), "metrics": means}
@@ -208,10 +235,23 @@ class Federation(RuleBasedStateMachine):
         assert self.post(slot, facts, delays), "a round was closed twice"
         self.models[slot] = np.frombuffer(averaged({site: self.models[slots[site]] for site in slots}), np.float32)
 
+    def helpers(self, number: int) -> int:
+        """How many sites have helped to open the sum of a round, as far as the centre sees."""
+        found = [said for slot, said in self.store.items() if slot.kind is Kind.reveal and slot.round == number]
+        return sum(said.seen.get(CENTRE, 0) <= self.now for said in found)
+
     def check_reason(self, why: str) -> None:
         """The reason of an abort, counted anew without `next_step`: too few there are, and there was time enough."""
         if why.startswith("The operator ended the run"):
             assert any(said.facts.get("action") == "abort" for said in self.store.values())
+            return
+        if "cannot be opened" in why:
+            number = 1 + (self.view(CENTRE).latest_global() or 0)
+            called = self.store[Slot(Kind.roll, CENTRE, number)].moment
+            out = {*self.course().gone, *(slot.sender for slot in self.store if slot.kind is Kind.reveal)}
+            assert self.helpers(number) < self.charter.secure_needed
+            assert f"{self.helpers(number)} of at least {self.charter.secure_needed} sites helped" in why
+            assert set(SITES) <= out or self.now - called >= 200, "given up too early"
             return
         kind = {"Too few sites a": Kind.answer, "Too few sites s": Kind.fingerprint}.get(why[:15], Kind.update)
         newest = self.view(CENTRE).latest_global() or 0

@@ -17,7 +17,8 @@ from konsil.federation.holdings import Holdings, Note
 from konsil.federation.pace import least_below_quorum_s, round_limit_s
 from konsil.federation.quorum import Call, Closed, Failed, Open, shortfall
 from konsil.federation.slot import Kind, Slot
-from konsil.federation.steps import Abort, Aggregate, MakeRecipe, Phase, PublishBaselines, Release, Step, Wait
+from konsil.federation.steps import Abort, Aggregate, CallRoll, MakeRecipe, Phase, PublishBaselines, Release, Step, Wait
+from konsil.trust.roster import CENTRE
 
 
 def next_at_centre(holdings: Holdings, charter: Charter, course: Course, now: datetime) -> Step:
@@ -69,7 +70,9 @@ def _fingerprints(holdings: Holdings, charter: Charter, course: Course, accepted
         opened=accepted.at,
         limit_s=charter.deadlines.fingerprint_s,
         short=lambda sites: shortfall(charter.quorum, sites),
-        unusable=frozenset(site for site, note in came.items() if _count(note) < 1),
+        unusable=frozenset(
+            site for site, note in came.items() if _count(note) < 1 or Slot(Kind.fingerprint, site) in holdings.refused
+        ),
     )
     state = call.state(now)
     if isinstance(state, Open):
@@ -142,6 +145,8 @@ def _round(holdings: Holdings, charter: Charter, course: Course, number: int, no
     opened = course.opened(number, before.at) if before else now
     limit_s = round_limit_s(holdings, charter, course, number, opened)
     limit_s += charter.deadlines.prepare_s if number == 1 else 0
+    if charter.secure_aggregation is not None and (roll := holdings.note(Kind.roll, round=number)) is not None:
+        return _opening(holdings, charter, course, number, roll, now)
     call = _call(holdings, charter, course, Slot(Kind.update, "", number), limit_s, opened)
     state = call.state(now)
     if isinstance(state, Failed):
@@ -154,7 +159,39 @@ def _round(holdings: Holdings, charter: Charter, course: Course, number: int, no
     missing = tuple(site for site in call.sites if site not in state.sites and site not in refused)
     out = {site: how for site, how in course.gone.items() if site not in {*state.sites, *refused}}
     gone = {site: out[site] for site in members(holdings, charter) if site in out}
-    return Aggregate(number, state.sites, tuple(site for site in missing if site not in gone), refused, gone)
+    deed = Aggregate if charter.secure_aggregation is None else CallRoll
+    return deed(number, state.sites, tuple(site for site in missing if site not in gone), refused, gone)
+
+
+def _opening(holdings: Holdings, charter: Charter, course: Course, number: int, roll: Note, now: datetime) -> Step:
+    """The sum of a round is fixed by its roll; it waits for as many sites as it takes to open it, whoever they are."""
+    if why := holdings.refused.get(Slot(Kind.roll, CENTRE, number)):
+        return Abort(f"The sum of round {number} cannot be used: {why}")
+    needed, came = charter.secure_needed, holdings.by_site(Kind.reveal, number)
+    before = holdings.note(Kind.global_, round=number - 1)
+    call = Call(
+        sites=tuple(s for s in members(holdings, charter) if s in came or s not in {*course.shut_out, *course.left}),
+        opened=roll.at,
+        limit_s=round_limit_s(holdings, charter, course, number, before.at if before else roll.at),
+        least_s=least_below_quorum_s(charter),
+        answers={site: note.at for site, note in came.items()},
+        expected=lambda moment: (),
+        short=lambda sites: "" if len(sites) >= needed else f"{len(sites)} of at least {needed} sites helped",
+        unusable=frozenset(
+            slot.sender for slot in holdings.refused if (slot.kind, slot.round) == (Kind.reveal, number)
+        ),
+        after=course.after,
+    )
+    state = call.state(now)
+    if isinstance(state, Failed):
+        return Abort(f"The sum of round {number} of {course.end} cannot be opened: {state.why}")
+    if isinstance(state, Open):
+        return Wait(
+            Phase.ROUNDS, f"for {needed} sites to open the sum of round {number} of {course.end}", state.until, number
+        )
+    said = roll.facts
+    summed = tuple(site for site in charter.sites if site in said["included"])
+    return Aggregate(number, summed, tuple(said.get("missing", ())), said.get("refused", {}), said.get("gone", {}))
 
 
 def _evaluation(holdings: Holdings, charter: Charter, course: Course, now: datetime) -> Step:

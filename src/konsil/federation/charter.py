@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from konsil.errors import BadSetting
 from konsil.federation.privacy import Privacy
+from konsil.federation.secure.terms import SecureAggregation
 from konsil.federation.strategies.choice import (
     PLAIN,
     AsymFedAvgChoice,
@@ -23,6 +24,7 @@ from konsil.federation.strategies.choice import (
     StrategyChoice,
 )
 from konsil.files import read_json
+from konsil.trust.identity import PublicKeys
 from konsil.trust.roster import CENTRE, SiteName
 from konsil.types import Json
 
@@ -129,6 +131,7 @@ class Charter(Part):
     strategy: StrategyChoice = PLAIN
     precision: Precision = Field(default="float32", exclude_if=lambda value: value == "float32")
     privacy: Privacy | None = Field(default=None, exclude_if=lambda value: value is None)
+    secure_aggregation: SecureAggregation | None = Field(default=None, exclude_if=lambda value: value is None)
     quorum: Quorum = Field(default_factory=Quorum)
     deadlines: Deadlines = Field(default_factory=Deadlines)
     compare_with_local: bool = True
@@ -177,6 +180,26 @@ class Charter(Part):
         if isinstance(self.rule, ScaffoldChoice):
             raise ValueError("privacy: expected null under scaffold, whose controls would leave too")  # noqa: TRY004
         return self
+
+    @model_validator(mode="after")
+    def sums_are_enough(self) -> Charter:
+        """Under secure aggregation, nothing needs or shows a single update, and sums can be opened."""
+        if self.secure_aggregation is not None:
+            self.secure_aggregation.fits_rule(self.rule, self.precision, self.compare_with_local)
+            self.secure_aggregation.fits_sites(self.sites, self.quorum.sites)
+        return self
+
+    @property
+    def secure_needed(self) -> int:
+        """How many sites open a sum under secure aggregation; 0 without it."""
+        return 0 if self.secure_aggregation is None else self.secure_aggregation.needed(len(self.sites))
+
+    def with_keys(self, keys: Mapping[str, PublicKeys]) -> Charter:
+        """The charter as it is published: under secure aggregation it names the keys of its sites."""
+        if self.secure_aggregation is None:
+            return self
+        named = self.secure_aggregation.model_copy(update={"keys": {site: keys[site] for site in self.sites}})
+        return self.model_copy(update={"secure_aggregation": named})
 
     @property
     def own_settings(self) -> Mapping[str, Json]:
@@ -233,6 +256,7 @@ def _refusal(problem: Any) -> BadSetting:
 
 
 def _what_leaves(charter: Charter) -> list[str]:
+    secure = charter.secure_aggregation
     sentences = [
         "No image, no mask, no name and no date of a patient leaves the site.",
         "The answer: accepted or refused, the number of cases per split and the versions of the software.",
@@ -242,6 +266,7 @@ def _what_leaves(charter: Charter) -> list[str]:
         "number of training cases, the steps done, the training loss, the validation scores and the time taken.",
         *([charter.rule.what_leaves] if charter.rule.what_leaves else []),
         *([charter.privacy.sentence(charter.rounds + charter.extra_rounds)] if charter.privacy else []),
+        *([secure.sentence(len(charter.sites), charter.quorum.sites)] if secure else []),
     ]
     if charter.extra_rounds:
         sentences.append(

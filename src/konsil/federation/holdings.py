@@ -9,6 +9,8 @@ Holdings are a value. Everything a decision needs stands in the manifests (`fact
     global       included {site: {cases, digest}}, refused {site: reason}, missing [..], metrics {name: weighted mean},
                  gone {site: left | excluded | revoked}, remarks {site: half a sentence}, seconds
     update       cases, steps, base (digest of the global model it started from), metrics, seconds
+    roll         included, refused, missing, gone as of a global model (secure aggregation)
+    reveal       roll (its digest)
     final        outcome ("released" | "aborted"), sentence, round (of the model), model (its digest), last, best
     control      action, why, site | rounds, after (konsil.federation.control)
     leave        why
@@ -86,13 +88,16 @@ def notes_of(letters: Iterable[Letter]) -> dict[Slot, Note]:
 
 def kept(notes: Mapping[Slot, Note], revoked: Iterable[str]) -> dict[Slot, Note]:
     """The notes without those of revoked sites that have not been used yet: they enter nothing more."""
-    follows = {Kind.answer: Kind.recipe, Kind.fingerprint: Kind.recipe, Kind.update: Kind.global_}
-    follows |= {Kind.baseline: Kind.baselines, Kind.evaluation: Kind.final}
-    posted = {(slot.kind, slot.round if slot.kind is Kind.global_ else None) for slot in notes}
-    gone = {
-        slot
-        for slot in notes
-        if slot.sender in revoked
-        and (follows.get(slot.kind), slot.round if slot.kind is Kind.update else None) not in posted
-    }
+    posted = {(slot.kind, slot.round if slot.kind in (Kind.global_, Kind.roll) else None) for slot in notes}
+    gone = {slot for slot in notes if slot.sender in revoked and not posted.intersection(_users(slot))}
     return {slot: note for slot, note in notes.items() if slot not in gone}
+
+
+def _users(slot: Slot) -> set[tuple[Kind, int | None]]:
+    """The messages of the centre in which a site's message is used; any of them."""
+    if slot.kind is Kind.update:
+        return {(Kind.global_, slot.round), (Kind.roll, slot.round)}
+    follows = {Kind.answer: Kind.recipe, Kind.fingerprint: Kind.recipe}
+    follows |= {Kind.baseline: Kind.baselines, Kind.evaluation: Kind.final, Kind.reveal: Kind.global_}
+    kind = follows.get(slot.kind)
+    return set() if kind is None else {(kind, slot.round if kind is Kind.global_ else None)}

@@ -36,10 +36,10 @@ from konsil.storage.s3 import S3Store
 from konsil.storage.store import Store
 from konsil.trust.canonical import canonical, parsed
 from konsil.trust.envelope import Sink, Source, seal, unseal
-from konsil.trust.identity import Identity
+from konsil.trust.identity import Identity, PublicKeys
 from konsil.trust.membership import Connection, ca_of, connection_of, membership
 from konsil.trust.roster import CENTRE, Roster, bucket_of
-from konsil.trust.signed import digest
+from konsil.trust.signed import digest, sign
 from konsil.types import Json, Tensors
 
 __all__ = ["Kind", "Letter", "Mailbox", "Manifest", "Refusal", "Slot", "open_mailbox", "open_store", "runs"]
@@ -114,6 +114,16 @@ class Mailbox:
     def revoked(self) -> frozenset[str]:
         """Sites that the centre has revoked; nothing of theirs may enter another model. Empty at a site."""
         return frozenset(self._keys.roster.revoked)
+
+    def keys_of(self, name: str) -> PublicKeys:
+        """The public keys of a party as this mailbox knows them; BadSetting for a name that is not in its roster."""
+        self._keys.refresh()
+        return self._keys.roster.keys_of(name)
+
+    def signed(self, subject: str, content: Json) -> str:
+        """A signed document of mine that travels inside a message."""
+        with self._keys.signing() as identity:
+            return sign(subject, content, identity).decode()
 
     def read_json(self, letter: Letter) -> Json:
         """Open a JSON message; `BadMessage` if its payload is not what the manifest says."""

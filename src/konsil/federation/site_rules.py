@@ -15,6 +15,7 @@ from konsil.federation.steps import (
     Finish,
     Phase,
     Prepare,
+    Reveal,
     SendFingerprint,
     Step,
     StoreModel,
@@ -29,7 +30,7 @@ def next_at_site(holdings: Holdings, charter: Charter, course: Course) -> Step:
     return (
         _gone(holdings, course)
         or _joining(holdings, charter, course)
-        or _training(holdings, course)
+        or _training(holdings, charter, course)
         or _ending(holdings, charter, course)
     )
 
@@ -68,13 +69,16 @@ def _left_behind(holdings: Holdings) -> Finish | None:
     return Finish("The answers had closed before this site was ready; the federation goes on without it")
 
 
-def _training(holdings: Holdings, course: Course) -> Step | None:
+def _training(holdings: Holdings, charter: Charter, course: Course) -> Step | None:
     newest = holdings.latest_global()
     if newest is None:
         return Wait(Phase.ROUNDS, "for the first weights", round=1)
     if course.last is not None:
         return None
-    if holdings.mine(Kind.update, newest + 1) is None:
+    is_called = charter.secure_aggregation is not None and holdings.note(Kind.roll, round=newest + 1) is not None
+    if is_called and holdings.mine(Kind.reveal, newest + 1) is None:
+        return Reveal(newest + 1)
+    if holdings.mine(Kind.update, newest + 1) is None and not is_called:  # too late once the sum is fixed
         return Train(newest + 1)
     return Wait(Phase.ROUNDS, f"for the global model of round {newest + 1} of {course.end}", round=newest + 1)
 

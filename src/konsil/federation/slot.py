@@ -7,6 +7,8 @@
     recipe       centre  recipe                         centre
     global       centre  rounds/<round>/global          centre      round 0000 = the first weights
     update       site    rounds/<round>/updates/<site>  the site
+    roll         centre  rounds/<round>/roll            centre      which updates are summed (secure aggregation)
+    reveal       site    rounds/<round>/reveals/<site>  the site    shares that open the sum (secure aggregation)
     baseline     site    baselines/<site>               the site
     baselines    centre  baselines                      centre
     evaluation   site    evaluation/[<round>/]<site>    the site
@@ -36,6 +38,8 @@ class Kind(StrEnum):
     recipe = "recipe"
     global_ = "global"
     update = "update"
+    roll = "roll"
+    reveal = "reveal"
     baseline = "baseline"
     baselines = "baselines"
     evaluation = "evaluation"
@@ -51,6 +55,8 @@ PLACES: dict[Kind, str] = {
     Kind.recipe: "recipe",
     Kind.global_: "rounds/{round}/global",
     Kind.update: "rounds/{round}/updates/{site}",
+    Kind.roll: "rounds/{round}/roll",
+    Kind.reveal: "rounds/{round}/reveals/{site}",
     Kind.baseline: "baselines/{site}",
     Kind.baselines: "baselines",
     Kind.evaluation: "evaluation/{round}/{site}",

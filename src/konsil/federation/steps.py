@@ -53,6 +53,18 @@ class MakeRecipe:
 
 
 @dataclass(frozen=True)
+class CallRoll:
+    """Centre: add up the masked updates of `sites` and ask everybody to open the sum; fields as Aggregate's."""
+
+    round: int
+    sites: tuple[str, ...]
+    missing: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    gone: Mapping[str, str] = field(default_factory=dict)
+    phase: ClassVar[Phase] = Phase.ROUNDS
+
+
+@dataclass(frozen=True)
 class Aggregate:
     """Centre: make the global model of `round` from the updates of `sites`, in charter order.
 
@@ -114,6 +126,14 @@ class Train:
 
 
 @dataclass(frozen=True)
+class Reveal:
+    """Site: help to open the sum of `round`."""
+
+    round: int
+    phase: ClassVar[Phase] = Phase.ROUNDS
+
+
+@dataclass(frozen=True)
 class TrainBaseline:
     """Site: train alone from the first weights, for as long as the federation did, and post the model."""
 
@@ -161,6 +181,6 @@ class Abort:
     phase: ClassVar[Phase] = Phase.RELEASE
 
 
-CentreDeed: TypeAlias = PublishCharter | MakeRecipe | Aggregate | PublishBaselines | Release | StoreModel
-SiteDeed: TypeAlias = Answer | SendFingerprint | Prepare | Train | TrainBaseline | Evaluate | StoreModel
+CentreDeed: TypeAlias = PublishCharter | MakeRecipe | CallRoll | Aggregate | PublishBaselines | Release | StoreModel
+SiteDeed: TypeAlias = Answer | SendFingerprint | Prepare | Train | Reveal | TrainBaseline | Evaluate | StoreModel
 Step: TypeAlias = CentreDeed | SiteDeed | Wait | Finish | Abort

@@ -7,18 +7,23 @@ from dataclasses import dataclass
 
 from konsil.federation import delta16
 from konsil.federation.charter import Precision
+from konsil.federation.secure.masked import masked_specs
 from konsil.federation.strategies.contribution import Chunk, Specs, tensor_fault
 from konsil.types import Tensors
 
 
 @dataclass(frozen=True)
 class UpdateForm:
-    """`specs` are those of the global message; `stays` is never sent; `may_lack`: a site sends what fits its plan."""
+    """`specs` are those of the global message; `stays` is never sent; `may_lack`: a site sends what fits its plan.
+
+    `group`: how many sites mask their updates together; 0 = none does.
+    """
 
     specs: Specs
     precision: Precision = "float32"
     stays: frozenset[str] = frozenset()
     may_lack: bool = False
+    group: int = 0
 
     @property
     def is_whole(self) -> bool:
@@ -38,7 +43,13 @@ class UpdateForm:
         held = self.held(announced)
         if not held:
             return "it holds none of the model's tensors"
-        return tensor_fault(announced, delta16.written_specs(held) if self.precision == "delta16" else held)
+        return tensor_fault(announced, self.on_the_wire(held))
+
+    def on_the_wire(self, held: Specs) -> Specs:
+        """What an update of these tensors looks like."""
+        if self.group:
+            return masked_specs(held, self.group)
+        return delta16.written_specs(held) if self.precision == "delta16" else held
 
     def written(self, sent: Tensors, base: Tensors) -> Tensors:
         """What a site posts, in the model's order; `base` is the global message the round started from."""

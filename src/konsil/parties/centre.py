@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
+from konsil.errors import BadMessage
 from konsil.federation.centre_rules import members
 from konsil.federation.charter import Charter
 from konsil.federation.holdings import Holdings
 from konsil.federation.mailbox import Letter, Mailbox
+from konsil.federation.secure.keys import vouched
 from konsil.federation.slot import Kind, Slot
 from konsil.federation.steps import (
     Abort,
     Aggregate,
+    CallRoll,
     MakeRecipe,
     PublishBaselines,
     PublishCharter,
@@ -30,11 +34,20 @@ from konsil.parties.abilities import fit_learner, norms_of
 from konsil.parties.merging import Merging, alone, specs_of
 from konsil.parties.party import LearnerFor, Party
 from konsil.parties.summary import summarise
+from konsil.parties.summing import TooFewShares, Unopened
 from konsil.parties.words import round_line, weighted
 from konsil.trust.roster import CENTRE
 from konsil.types import Json, Tensors
 
 log = logging.getLogger(__name__)
+
+
+def _included(letters: Mapping[str, Letter]) -> Json:
+    """What a global model and a roll say of the updates in them."""
+    return {
+        site: {"cases": letter.manifest.facts["cases"], "digest": letter.manifest.digest}
+        for site, letter in letters.items()
+    }
 
 
 def listeners(holdings: Holdings, charter: Charter) -> list[str]:
@@ -53,6 +66,7 @@ class CentreParty(Party):
         self.deeds = {
             PublishCharter: self.publish_charter,
             MakeRecipe: self.make_recipe,
+            CallRoll: self.call_roll,
             Aggregate: self.aggregate,
             PublishBaselines: self.publish_baselines,
             Release: self.release,
@@ -69,6 +83,8 @@ class CentreParty(Party):
         charter = self.ledger.charter()
         self.check_learners(charter)
         facts = {"sites": list(charter.sites), "rounds": charter.rounds, "title": charter.title}
+        if charter.secure_aggregation is not None:
+            charter = charter.with_keys({site: self.mailbox.keys_of(site) for site in charter.sites})
         self._tell(Slot(Kind.charter, CENTRE), charter.model_dump(mode="json"), facts)
         log.info("charter of %s published for %s", self.run, ", ".join(charter.sites))
 
@@ -81,9 +97,12 @@ class CentreParty(Party):
         """Merge the fingerprints, post the recipe, post the first weights (whichever of it is missing)."""
         if Slot(Kind.recipe, CENTRE) not in self._letters:
             letters = {site: self.letter(Kind.fingerprint, site) for site in step.sites}
+            masking = self._masking_keys(letters)
+            if masking is None:
+                return
             recipe = self.learner.plan({site: self.mailbox.read_json(letter) for site, letter in letters.items()})
             cases = {site: letter.manifest.facts["cases"] for site, letter in letters.items()}
-            facts = {"sites": list(step.sites), "cases": cases, "seed": self.rules.seed}
+            facts = {"sites": list(step.sites), "cases": cases, "seed": self.rules.seed, **masking}
             self._tell(Slot(Kind.recipe, CENTRE), recipe, facts)
             self.look()
         first = self.learner.initial(self.recipe())
@@ -92,26 +111,72 @@ class CentreParty(Party):
         self._post_global(0, first, {"included": {}, "refused": {}, "missing": []}, step.sites)
         log.info("recipe and first weights published for %s", ", ".join(step.sites))
 
+    def _masking_keys(self, letters: Mapping[str, Letter]) -> Json | None:
+        """What the recipe says of masking keys; nothing without secure aggregation. None: one was bad and is noted."""
+        if self.rules.secure_aggregation is None:
+            return {}
+        for site, letter in letters.items():
+            try:
+                said, keys = letter.manifest.facts.get("masking"), self.rules.secure_aggregation.keys[site]
+                vouched(said, run=self.run, site=site, keys=keys)
+            except BadMessage as error:
+                self._refuse(letter.slot, error.sentence)
+                return None
+        return {"masking": {site: letter.manifest.facts["masking"] for site, letter in letters.items()}}
+
+    def _refuse_reveals(self, error: TooFewShares) -> None:
+        """Note the reveals that are not good, so that the rules wait for others."""
+        for slot, why in error.bad.items():
+            self._refuse(slot, why)
+
+    def call_roll(self, step: CallRoll) -> None:
+        """Check the form of masked updates, add them up, and ask everybody to open the sum."""
+        cases, merging = members(self.look(), self.rules), self._merging()
+        letters = {site: self.letter(Kind.update, site, step.round) for site in step.sites}
+        if self._refuses(step.round, letters, merging):
+            return None
+        try:
+            content = merging.summing.called(step.round, letters)
+        except Unusable as error:
+            return self._refuse(letters[error.site].slot, error.sentence)
+        slot, sites = Slot(Kind.roll, CENTRE, step.round), [site for site in cases if site not in self.going.gone]
+        facts = {"included": _included(letters), "refused": dict(step.refused), "missing": list(step.missing)}
+        facts |= {"gone": dict(step.gone)} if step.gone else {}
+        self.mailbox.post_json(slot, content, recipients=[CENTRE, *sites], facts=facts)
+        return log.info("round %d: the sum of %s waits to be opened", step.round, ", ".join(step.sites))
+
+    def _merging(self) -> Merging:
+        stays = norms_of(self.rules, self.learner, self.recipe())
+        return Merging(self.mailbox, self.rules, self._letters, self.ledger.folder, stays)
+
+    def _refuses(self, number: int, letters: Mapping[str, Letter], merging: Merging) -> bool:
+        """Whether one of the updates cannot be used, judged by its manifest; it is noted then."""
+        cases = members(self.look(), self.rules)
+        for site, letter in letters.items():
+            if why := merging.fault(number, letter, most_cases=cases.get(site, 0)):
+                self._refuse(letter.slot, why)
+                return True
+        return False
+
     def aggregate(self, step: Aggregate) -> None:
         """Check and average the updates of a round. An update that fails is noted; the rules then decide anew."""
         began = time.monotonic()
         before = self.letter(Kind.global_, round=step.round - 1)
-        cases = members(self.look(), self.rules)
+        cases, merging = members(self.look(), self.rules), self._merging()
         letters = {site: self.letter(Kind.update, site, step.round) for site in step.sites}
-        stays = norms_of(self.rules, self.learner, self.recipe())
-        merging = Merging(self.mailbox, self.rules, self._letters, self.ledger.folder, stays)
-        for site, letter in letters.items():
-            if why := merging.fault(step.round, letter, most_cases=cases.get(site, 0)):
-                return self._refuse(letter.slot, why)
-        weights = {site: letter.manifest.facts["cases"] for site, letter in letters.items()}
+        if self._refuses(step.round, letters, merging):
+            return None
         try:
             tensors, rule = merging.combine(step.round, letters)
         except Unusable as error:
             return self._refuse(letters[error.site].slot, error.sentence)
-        included = {
-            site: {"cases": weights[site], "digest": letter.manifest.digest} for site, letter in letters.items()
-        }
-        facts = {"included": included, "refused": dict(step.refused), "missing": list(step.missing)}
+        except TooFewShares as error:
+            return self._refuse_reveals(error)
+        except Unopened as error:
+            return self._refuse(Slot(Kind.roll, CENTRE, step.round), error.sentence)
+        included = _included(letters)
+        facts: Json = {"included": included, "refused": dict(step.refused), "missing": list(step.missing)}
+        facts |= {"opened": merging.opened} if merging.opened else {}
         facts["metrics"] = weighted({site: letter.manifest.facts for site, letter in letters.items()})
         facts |= {"gone": dict(step.gone)} if step.gone else {}
         facts |= {"remarks": rule.remarks} if rule.remarks else {}

@@ -64,6 +64,8 @@ def accept_charter(home: Path, run: str, *, cohort: str, by: str) -> Json:
         raise BadInput("An acceptance is not complete", expected="a frozen cohort (--cohort) and who decided (--by)")
     party = party_at(home, run)
     fit(read_frozen(SiteFolder(home).cohort(cohort).frozen), party.rules)
+    if party.is_masked:
+        party.masking.check_keys()
     _ = party.learner  # refused in words where it cannot do what the strategy asks
     return Ledger(home, run).decide(accepted=True, by=by.strip(), cohort=cohort)
 

@@ -6,12 +6,14 @@
     stored.json     the last word whose model and report are kept here
     refused.json    centre: updates that were looked into and cannot be averaged, with the reason
     own/            site: what a strategy lets it keep (`konsil.parties.keepsakes`)
-    outgoing/       site: an update with noise until it is posted (`konsil.parties.outgoing`)
+    outgoing/       site: an update with noise or masks until it is posted (`konsil.parties.outgoing`)
+    masking/        site: its key under secure aggregation (`konsil.parties.masking`)
+    sums/           centre: the newest masked sum (`konsil.parties.summing`)
     optimizer/      centre: what a server optimiser remembers (`konsil.parties.momenta`)
     summary.json, report.html
 
-Nothing of it leaves. All files are whole or absent; losing the folder costs work, not correctness (but the decision and
-`own/`).
+Nothing of it leaves. All files are whole or absent; losing the folder costs work, not correctness (but the decision,
+`own/` and `masking/`).
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from konsil.federation.strategies.staging import staged
 from konsil.federation.strategies.table import Ground, memory_of, needs_model, strategy_of
 from konsil.federation.update_form import UpdateForm
 from konsil.parties.momenta import Momenta
+from konsil.parties.summing import Summing
 from konsil.trust.roster import CENTRE
 from konsil.types import Json, Tensors
 
@@ -32,7 +34,7 @@ from konsil.types import Json, Tensors
 class Merging:
     """The arithmetic of one run at the centre; `letters` are those that stand, `folder` is that of the run.
 
-    `stays` names the tensors that no site sends.
+    `stays` names the tensors that no site sends. `opened`: who helped to open the sum, under secure aggregation.
     """
 
     def __init__(
@@ -46,6 +48,10 @@ class Merging:
         self.mailbox, self.charter, self.letters, self.folder = mailbox, charter, letters, folder
         specs = specs_of(letters[Slot(Kind.global_, CENTRE, 0)])
         self.form = form_of(charter, specs, stays)
+        self.opened: list[str] = []
+        if charter.secure_aggregation is not None:
+            self.summing = Summing(mailbox, charter, letters, folder, specs)
+            self.form = replace(self.form, group=self.summing.group.size)
         self.momenta = Momenta(folder / "optimizer", memory_of(charter.rule, specs))
 
     def fault(self, number: int, letter: Letter, *, most_cases: int) -> str:
@@ -82,13 +88,20 @@ class Merging:
         total = sum(self.letters[Slot(Kind.recipe, CENTRE)].manifest.facts["cases"].values())
         rule = strategy_of(choice, Ground(model, memory, self.folder, total))
         with self._base(before) as base:
-            parts = [self._contribution(site, letter, base) for site, letter in updates.items()]
+            parts = self._parts(number, updates, base)
             return rule.combine(parts, specs_of(before)), rule
+
+    def _parts(self, number: int, updates: Mapping[str, Letter], base: Part | None) -> list[Contribution]:
+        """What the rule is given: every update, or under secure aggregation their mean alone."""
+        if self.form.group and base is not None:
+            mean, self.opened = self.summing.mean(number, updates, base)
+            return [mean]
+        return [self._contribution(site, letter, base) for site, letter in updates.items()]
 
     @contextmanager
     def _base(self, before: Letter) -> Iterator[Part | None]:
         """The global model that differences are added to, on the disk: no model more in memory. None: none are sent."""
-        if self.form.precision == "float32":
+        if self.form.precision == "float32" and not self.form.group:
             yield None
             return
         stream = partial(self.mailbox.stream_tensors, before)

@@ -14,6 +14,7 @@ from typing import Any
 
 from konsil.federation.outcome import spans
 from konsil.federation.privacy import Privacy
+from konsil.federation.secure.terms import SecureAggregation
 from konsil.files import write_bytes
 from konsil.parties.chart import legend, line_chart
 from konsil.parties.words import TITLES, telling
@@ -31,6 +32,7 @@ def write_page(summary: Json, path: Path) -> Path:
     environment.filters |= {"figure": figure, "percent": percent, "span": span, "rounds": spans}
     template = environment.from_string(resources.files("konsil.parties").joinpath("report.html.j2").read_text("utf-8"))
     parts = {"best": best(summary), "charts": charts(summary), "waits": waits(summary), "noise": noise(summary)}
+    parts["masks"] = masks(summary)
     text = template.render(s=summary, versions=version_rows(summary), **parts)
     write_bytes(path, text.encode())
     return path
@@ -40,6 +42,18 @@ def noise(summary: Json) -> str:
     """What the charter's noise promised for the rounds that were done; "" = there was none."""
     given, done = summary["charter"].get("privacy"), len(summary["rounds"])
     return Privacy.model_validate(given).sentence(done) if given and done else ""
+
+
+def masks(summary: Json) -> str:
+    """What secure aggregation kept from the centre; "" = the charter does not ask for it."""
+    given, sites = summary["charter"].get("secure_aggregation"), summary["sites"]
+    if not given:
+        return ""
+    needed = SecureAggregation.model_validate(given).needed(len(sites))
+    return (
+        f"Updates were masked: the centre has opened only their sum in each round, with the help of {needed} of the "
+        f"charter's {len(sites)} sites, and has seen no single one. Cases, losses and scores were not masked."
+    )
 
 
 def best(summary: Json) -> Json:

@@ -24,6 +24,7 @@ from konsil.federation.steps import (
     Answer,
     Evaluate,
     Prepare,
+    Reveal,
     Role,
     SendFingerprint,
     Step,
@@ -35,6 +36,7 @@ from konsil.federation.strategies.choice import DittoChoice
 from konsil.files import write_json
 from konsil.parties.abilities import norms_of, steered
 from konsil.parties.local_rounds import LocalRounds, local_rounds
+from konsil.parties.masking import Masking
 from konsil.parties.merging import form_of, specs_of
 from konsil.parties.outgoing import Message, Outgoing
 from konsil.parties.party import LearnerFor, Party
@@ -68,6 +70,7 @@ class SiteParty(Party):
             SendFingerprint: self.send_fingerprint,
             Prepare: self.prepare,
             Train: self.train,
+            Reveal: self.reveal,
             TrainBaseline: self.train_baseline,
             Evaluate: self.evaluate,
             StoreModel: self.store_model,
@@ -89,6 +92,8 @@ class SiteParty(Party):
         if decision is None:
             raise Missing("The custodian has not decided", hint=f"Run: konsil decide {self.run} --accept --cohort NAME")
         accepted = bool(decision["accepted"])
+        if accepted and self.is_masked:
+            self.masking.check_keys()
         cases = {split: len(self.cohort().split(split)) for split in SPLITS} if accepted else {}
         content = {"accepted": accepted, "reason": decision["reason"], "cases": cases, "software": versions()}
         self._tell(Slot(Kind.answer, self.mailbox.me), content, {"accepted": accepted, "cases": cases})
@@ -98,7 +103,8 @@ class SiteParty(Party):
         """Post the learner's statistics of the training cases."""
         cases = len(self.cohort().split("train"))
         content = self.learner.fingerprint(self.cohort())
-        self._tell(Slot(Kind.fingerprint, self.mailbox.me), content, {"cases": cases})
+        facts = {"cases": cases} | ({"masking": self.masking.document()} if self.is_masked else {})
+        self._tell(Slot(Kind.fingerprint, self.mailbox.me), content, facts)
         log.info("fingerprint of %d training cases sent", cases)
 
     def prepare(self, step: Prepare) -> None:
@@ -112,20 +118,41 @@ class SiteParty(Party):
         """Train one round from the global model before it and post the update."""
         make = partial(self.trained, step.round)
         outgoing = Outgoing(self.ledger.folder / "outgoing")
-        tensors, facts = make() if self.rules.privacy is None else outgoing.once(step.round, make)
+        is_drawn = self.rules.privacy is not None or self.is_masked
+        tensors, facts = outgoing.once(step.round, make) if is_drawn else make()
         self._send(Slot(Kind.update, self.mailbox.me, step.round), tensors, facts)
         log.info("round %d of %d: %s", step.round, self.going.end, figures_line(facts["metrics"], facts["seconds"]))
 
     def trained(self, number: int) -> Message:
         """The update of a round as it is posted, and its facts."""
         base = self.letter(Kind.global_, round=number - 1)
-        message, began = self.message(number - 1), time.monotonic()
+        message, began = dict(self.message(number - 1)), time.monotonic()
         update = self.rounds(message).train(self.cohort(), message, number)
         metrics = {key: value for key, value in update.metrics.items() if math.isfinite(value)}
         facts = {"cases": update.cases, "steps": update.steps, "base": base.manifest.digest, "metrics": metrics}
         facts["seconds"] = round(time.monotonic() - began, 3)
+        sent = self._protected(update.tensors, message)
+        if self.is_masked:
+            return self.masking.masked(self.letter(Kind.recipe), number, sent, message, update.cases), facts
         form = form_of(self.rules, specs_of(base), norms_of(self.rules, self.learner, self.recipe()))
-        return form.written(self._protected(update.tensors, message), message), facts
+        return form.written(sent, message), facts
+
+    @property
+    def is_masked(self) -> bool:
+        """Whether this run's updates travel under masks."""
+        return self.rules.secure_aggregation is not None
+
+    @property
+    def masking(self) -> Masking:
+        """This site's part in secure aggregation."""
+        return Masking(self.mailbox, self.rules, self.ledger.folder, self.home)
+
+    def reveal(self, step: Reveal) -> None:
+        """Help to open the sum of a round, once."""
+        roll, mine = self.letter(Kind.roll, round=step.round), Slot(Kind.update, self.mailbox.me, step.round)
+        content = self.masking.revealed(self.letter(Kind.recipe), roll, self._letters.get(mine))
+        self._tell(Slot(Kind.reveal, self.mailbox.me, step.round), content, {"roll": roll.manifest.digest})
+        log.info("round %d: helped to open the sum of %s", step.round, ", ".join(content["shares"]))
 
     def _protected(self, tensors: Tensors, message: Tensors) -> Tensors:
         """With noise, where the charter asks for it."""
@@ -204,6 +231,14 @@ class SiteParty(Party):
         if (own := self.own_model_at(last)) is not None:
             self._keep_own(own, {"run": self.run, "round": last, "own_model_of": self.mailbox.me})
         super().store_model(step)
+        if self.is_masked and not self.rules.extra_rounds:
+            self.masking.forget()
+
+    def heard_abort(self, step: Abort) -> None:
+        """Keep the report; an aborted run is never taken up again."""
+        super().heard_abort(step)
+        if self.is_masked:
+            self.masking.forget()
 
     def _keep_own(self, tensors: Tensors, card: Json) -> None:
         """Write the folder of the site's own model, whole or not at all."""
