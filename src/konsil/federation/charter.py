@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from konsil.errors import BadSetting
+from konsil.federation.divergence import Divergence
 from konsil.federation.privacy import Privacy
 from konsil.federation.strategies.choice import (
     PLAIN,
@@ -28,6 +29,10 @@ from konsil.types import Json
 
 FORMAT: Literal["konsil.charter/1"] = "konsil.charter/1"
 WRITTEN = {"float32": "Model weights", "delta16": "The change of the model's weights, in 16 bits,"}
+SIZES = {
+    False: "for each case, unnamed and unordered, its voxel size, image size and the share of it that is not empty.",
+    True: "for each axis how many cases have which voxel and image size, rounded, but no line of any single case.",
+}
 DAY_S = 86400.0
 
 RunName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{2,40}$")]
@@ -110,7 +115,7 @@ class EarlyStop(Part):
 
 def _is_default(value: object) -> bool:
     """Fields that came later are written only where they say something, so that earlier readers read what they can."""
-    return value in (0, None, BestRound())
+    return value in (0, None, BestRound(), Divergence())
 
 
 class Charter(Part):
@@ -126,6 +131,7 @@ class Charter(Part):
     extra_rounds: int = Field(default=0, ge=0, le=1000, exclude_if=_is_default)
     best_round: BestRound = Field(default_factory=BestRound, exclude_if=_is_default)
     early_stop: EarlyStop | None = Field(default=None, exclude_if=_is_default)
+    divergence: Divergence = Field(default_factory=Divergence, exclude_if=_is_default)
     strategy: StrategyChoice = PLAIN
     precision: Precision = Field(default="float32", exclude_if=lambda value: value == "float32")
     privacy: Privacy | None = Field(default=None, exclude_if=lambda value: value is None)
@@ -236,8 +242,8 @@ def _what_leaves(charter: Charter) -> list[str]:
     sentences = [
         "No image, no mask, no name and no date of a patient leaves the site.",
         "The answer: accepted or refused, the number of cases per split and the versions of the software.",
-        "A fingerprint: statistics of intensities over all training cases together, and for each case, unnamed and "
-        "unordered, its voxel size, image size and the share of it that is not empty.",
+        "A fingerprint: statistics of intensities over all training cases together, and "
+        + SIZES[charter.learner.settings.get("sizes") == "histograms"],
         f"{WRITTEN[charter.precision]} after each of {charter.rounds} rounds, encrypted for the centre, with the "
         "number of training cases, the steps done, the training loss, the validation scores and the time taken.",
         *([charter.rule.what_leaves] if charter.rule.what_leaves else []),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from konsil.cohort.folder import SiteFolder
 from konsil.cohort.frozen import read_frozen
-from konsil.errors import BadInput, Missing
+from konsil.errors import BadInput, Diverged, Missing
 from konsil.federation.charter import Charter
 from konsil.federation.mailbox import Mailbox
 from konsil.federation.noise import Noise, protected
@@ -120,12 +120,34 @@ class SiteParty(Party):
         """The update of a round as it is posted, and its facts."""
         base = self.letter(Kind.global_, round=number - 1)
         message, began = self.message(number - 1), time.monotonic()
-        update = self.rounds(message).train(self.cohort(), message, number)
-        metrics = {key: value for key, value in update.metrics.items() if math.isfinite(value)}
+        try:
+            update = self.rounds(message).train(self.cohort(), message, number)
+            metrics = {key: value for key, value in update.metrics.items() if math.isfinite(value)}
+            self._check_dice(number, metrics)
+        except Diverged as error:
+            return self._gone_astray(number, error)
         facts = {"cases": update.cases, "steps": update.steps, "base": base.manifest.digest, "metrics": metrics}
         facts["seconds"] = round(time.monotonic() - began, 3)
         form = form_of(self.rules, specs_of(base), norms_of(self.rules, self.learner, self.recipe()))
         return form.written(self._protected(update.tensors, message), message), facts
+
+    def _check_dice(self, number: int, metrics: Json) -> None:
+        """Raise Diverged if the Dice collapsed against this site's earlier rounds, as the charter defines it."""
+        mine = [Slot(Kind.update, self.mailbox.me, earlier) for earlier in range(1, number)]
+        before = [self._letters[slot].manifest.facts.get("metrics", {}) for slot in mine if slot in self._letters]
+        if self.rules.divergence.collapsed(before, metrics):
+            raise Diverged(
+                "dice", f"the Dice of round {number} collapsed", hint="Look at the cohort, or lower the rate"
+            )
+
+    def _gone_astray(self, number: int, error: Diverged) -> Message:
+        """What is posted in place of an update: the global model as it was, no steps, and why."""
+        log.warning("round %d is not handed in: %s", number, error.sentence)
+        base, message = self.letter(Kind.global_, round=number - 1), self.message(number - 1)
+        form = form_of(self.rules, specs_of(base), norms_of(self.rules, self.learner, self.recipe()))
+        facts: Json = {"cases": len(self.cohort().split("train")), "steps": 0, "base": base.manifest.digest}
+        facts |= {"metrics": {}, "diverged": error.kind, "seconds": 0.0}
+        return form.written({name: message[name] for name in form.held(form.specs)}, message), facts
 
     def _protected(self, tensors: Tensors, message: Tensors) -> Tensors:
         """With noise, where the charter asks for it."""
