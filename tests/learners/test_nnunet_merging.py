@@ -51,7 +51,7 @@ def divided(cases: list[Any], owners: list[int]) -> dict[str, Any]:
 
 def plan_of(whole: Any) -> Any:
     return planning.only(
-        planning.run_planner(whole, dataset_json(DATA, len(whole["spacings"])), PER_CASE, "D"), PER_CASE
+        planning.run_planner(whole, dataset_json(DATA, len(whole["spacings"])), PER_CASE, "Dataset501_D"), PER_CASE
     )
 
 

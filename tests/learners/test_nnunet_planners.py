@@ -38,7 +38,7 @@ def large_images(voxels: int) -> dict[str, Any]:
 def test_each_planner_plans_each_configuration_with_the_charters_memory(planner: str):
     kind, memory = PLANNERS[planner]
     asked = {"planner": planner, "gpu_memory_target_gb": memory}
-    plans = planning.run_planner(large_images(400), dataset_json(DATA, 10), parse_settings(asked), "D")
+    plans = planning.run_planner(large_images(400), dataset_json(DATA, 10), parse_settings(asked), "Dataset501_D")
     for configuration in ("2d", "3d_lowres", "3d_fullres"):
         made = planning.only(plans, parse_settings({**asked, "configuration": configuration}))
         (found,) = made["configurations"].values()
@@ -50,8 +50,8 @@ def test_each_planner_plans_each_configuration_with_the_charters_memory(planner:
 
 def test_more_memory_is_a_larger_patch():
     def patch(gb: int) -> float:
-        chosen = parse_settings({"planner": "nnUNetPlannerResEncL", "gpu_memory_target_gb": gb})
-        plans = planning.run_planner(large_images(400), dataset_json(DATA, 10), chosen, "D")
+        chosen = parse_settings({"gpu_memory_target_gb": gb})
+        plans = planning.run_planner(large_images(400), dataset_json(DATA, 10), chosen, "Dataset501_D")
         return float(np.prod(plans["configurations"]["3d_fullres"]["patch_size"]))
 
     assert patch(40) > patch(10)
@@ -59,7 +59,7 @@ def test_more_memory_is_a_larger_patch():
 
 def test_small_images_have_no_low_resolution():
     chosen = parse_settings({"configuration": "3d_lowres"})
-    plans = planning.run_planner(large_images(64), dataset_json(DATA, 10), chosen, "D")
+    plans = planning.run_planner(large_images(64), dataset_json(DATA, 10), chosen, "Dataset501_D")
     with pytest.raises(Refused, match="no 3d_lowres") as refused:
         planning.only(plans, chosen)
     assert "2d or 3d_fullres" in str(refused.value)

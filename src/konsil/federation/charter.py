@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from konsil.errors import BadSetting
 from konsil.federation.divergence import Divergence
+from konsil.federation.fine_tuning import FineTuning
 from konsil.federation.privacy import Privacy
 from konsil.federation.strategies.choice import (
     PLAIN,
@@ -135,6 +136,7 @@ class Charter(Part):
     strategy: StrategyChoice = PLAIN
     precision: Precision = Field(default="float32", exclude_if=lambda value: value == "float32")
     privacy: Privacy | None = Field(default=None, exclude_if=lambda value: value is None)
+    fine_tune: FineTuning | None = Field(default=None, exclude_if=lambda value: value is None)
     quorum: Quorum = Field(default_factory=Quorum)
     deadlines: Deadlines = Field(default_factory=Deadlines)
     compare_with_local: bool = True
@@ -161,6 +163,13 @@ class Charter(Part):
             raise ValueError(f"strategy: expected a rule for {len(self.sites)} sites; for {rule.name}, {rule.why}")
         if self.quorum.sites < rule.fewest:
             raise ValueError(f"quorum.sites: expected at least {rule.fewest}, because for {rule.name}, {rule.why}")
+        return self
+
+    @model_validator(mode="after")
+    def tuned_models_are_tested(self) -> Charter:
+        """Only the comparison with local models lets a site's own model be tested elsewhere."""
+        if self.fine_tune is not None and not self.compare_with_local:
+            raise ValueError("fine_tune: expected null without compare_with_local, the consent to test at all sites")
         return self
 
     @model_validator(mode="after")
@@ -258,6 +267,11 @@ def _what_leaves(charter: Charter) -> list[str]:
         sentences.append(
             "The weights of one model trained at this site alone, encrypted for the centre, which passes them on to "
             "the other sites for comparison."
+        )
+    if charter.fine_tune:
+        sentences.append(
+            "Beside it, in the same message, the weights of the federation's model after it was trained on with this "
+            "site's patients alone."
         )
     sentences.append(
         "Scores of every model on this site's held-out patients, one line per numbered case without pseudonym, "

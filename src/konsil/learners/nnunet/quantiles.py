@@ -4,8 +4,8 @@ A site's summary is the order statistics at ranks 0, 1/1000, … 1 of what it dr
 function is taken to be straight, which is wrong by less than 1/1000 of its draws. The distribution function of all
 sites together is the mean of theirs, weighted by draws, so it is wrong by less than 1/1000 too (a tenth of a per cent
 in rank), whatever the values look like and however they were divided. Sums are made in the order of size, so the order
-of the sites does not change a bit. An average of percentiles has none of these properties. Decision 023 says why this and
-not a randomised sketch (KLL) or one with bins (DDSketch).
+of the sites does not change a bit. An average of percentiles has none of these properties. Decision 023 says why this
+and not a randomised sketch (KLL) or one with bins (DDSketch).
 """
 
 from __future__ import annotations
