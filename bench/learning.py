@@ -29,8 +29,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from learning_cases import POOL, SITES, cohorts, patients, phantom
-from learning_table import RATIOS, figures, printed
+from learn.cases import POOL, SITES, cohorts, hippocampus_folder, patients, phantom
+from learn.table import RATIOS, figures, printed
 
 from konsil.types import Json
 
@@ -185,7 +185,7 @@ def main() -> None:
     """Train, or tell what was trained."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", action="append", choices=list(SMALL), help="default: hippocampus; may be repeated")
-    parser.add_argument("--out", type=Path, default=Path("learning.jsonl"), help="a line per arm that has ended")
+    parser.add_argument("--out", type=Path, help="a line per arm that has ended (else in a folder that vanishes)")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=16)
     parser.add_argument("--batches", type=int, default=25, help="a round's")
@@ -197,11 +197,14 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here")
     chosen = parser.parse_args()
     chosen.data = chosen.data or ["hippocampus"]
-    with tempfile.TemporaryDirectory(prefix="konsil-phantoms-") as made:
-        chosen.made = chosen.made or Path(made)
+    if "hippocampus" in chosen.data and not chosen.table and not (hippocampus_folder() / "labels").is_dir():
+        parser.exit(0, "the hippocampi are not there; set KONSIL_HIPPOCAMPUS to their folder\n")
+    with tempfile.TemporaryDirectory(prefix="konsil-learning-") as work:
+        chosen.made = chosen.made or Path(work) / "made"
+        chosen.out = chosen.table or chosen.out or Path(work) / "learning.jsonl"
         if not chosen.table:
             train(chosen)
-    found = figures(lines(chosen.table or chosen.out))
+        found = figures(lines(chosen.out))
     print("\n".join(printed(found)))
     if chosen.json:
         chosen.json.parent.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ TRAIN, TEST = {"A": 8, "B": 19, "C": 2}, 6  # 105 : 247 : 28, divided by 13
 
 def hippocampus_folder() -> Path:
     """Where `images` and `labels` lie: KONSIL_HIPPOCAMPUS, else below KONSIL_TEST_DATA, else beside the checkout."""
-    beside = Path(__file__).parents[2] / "shared" / "data"
+    beside = Path(__file__).parents[3] / "shared" / "data"
     data = Path(os.environ.get("KONSIL_TEST_DATA", beside))
     return Path(os.environ.get("KONSIL_HIPPOCAMPUS", data / "seg" / "msd_task04_hippocampus"))
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from statistics import fmean, median
 from typing import Any
 
-from learning_cases import SITES
+from learn.cases import SITES
 
 from konsil.types import Json
 
