@@ -38,7 +38,7 @@ def large_images(voxels: int) -> dict[str, Any]:
 def test_each_planner_plans_each_configuration_with_the_charters_memory(planner: str):
     kind, memory = PLANNERS[planner]
     asked = {"planner": planner, "gpu_memory_target_gb": memory}
-    plans = planning.run_planner(large_images(400), dataset_json(DATA, 10), parse_settings(asked), "Dataset501_D")
+    plans = planning.run_planner(large_images(600), dataset_json(DATA, 10), parse_settings(asked), "Dataset501_D")
     for configuration in ("2d", "3d_lowres", "3d_fullres"):
         made = planning.only(plans, parse_settings({**asked, "configuration": configuration}))
         (found,) = made["configurations"].values()
