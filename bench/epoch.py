@@ -96,6 +96,7 @@ class Bench:
             "deterministic": self.chosen.deterministic,
             "batches_per_epoch": self.chosen.batches,
             "validation_batches": self.chosen.validation_batches,
+            "dice_every": 0,
         }
         return {**({} if self.chosen.full else SMALL), **{k: v for k, v in said.items() if v is not None}}
 

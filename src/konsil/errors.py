@@ -42,6 +42,14 @@ class Refused(KonsilError):
     """Something is not accepted as it is."""
 
 
+class Diverged(Refused):
+    """Training went astray, so there is nothing to hand in. `kind`: loss, weights or dice (federation.divergence)."""
+
+    def __init__(self, kind: str, what: str, *, hint: str = "") -> None:
+        super().__init__(what, hint=hint)
+        self.kind = kind
+
+
 class BadInput(Refused):
     """A file, folder or argument given to a command is not usable."""
 

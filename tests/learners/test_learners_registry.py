@@ -32,7 +32,7 @@ def test_an_unknown_learner_is_refused_with_the_known_ones():
         ({"learnig_rate": 0.1}, "learnig_rate"),
         ({"learning_rate": float("nan")}, "learning_rate"),
         ({"momentum": 1.0}, "momentum"),
-        ({"configuration": "2d"}, "configuration"),
+        ({"configuration": "3d_cascade_fullres"}, "configuration"),
         ({"tile_size": [48, 48, 48]}, "multiple of 32"),
         ({"network": {"patch_size": [32, 32, 36], "features_per_stage": [8, 16, 32, 64]}}, "multiple of 8"),
         ({"network": {"patch_size": [32, 32, 32], "features_per_stage": [8, 16, 32], "depth": 3}}, "network.depth"),

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from konsil.errors import BadMessage
+from konsil.federation.fine_tuning import FineTuning
 from konsil.federation.strategies.choice import (
     AsymFedAvgChoice,
     DittoChoice,
@@ -20,6 +21,7 @@ from konsil.federation.strategies.table import SiteGround, site_rule_of
 from konsil.learners.nnunet import network, recipe
 from konsil.parties.keepsakes import Keepsakes
 from konsil.parties.local_rounds import LocalRounds
+from konsil.parties.tuning import tune
 from konsil.types import Steering
 
 PLAIN = {"momentum": 0.0, "weight_decay": 0.0, "batches_per_epoch": 1, "validation_batches": 0}
@@ -161,3 +163,15 @@ def test_a_site_with_a_smaller_network_plans_for_itself_and_shares_what_fits(mak
     assert 0 < len(sent) < len(first)
     assert all(sent[name].shape == weights[name].shape for name in sent)
     assert list(asym.model(weights, 1)) == list(first)
+
+
+def test_fine_tuning_goes_on_from_the_result_and_leaves_the_federation_alone(make_site, make_learner):
+    learner, cohort, made, weights, home = make_site()
+    first = learner.train(cohort, made, weights, 1).tensors
+    free, held = (tune(learner, cohort, made, first, FineTuning(rounds=1, pull=pull), last=2) for pull in (0, 10))
+    assert 0 < distance(held, first) < distance(free, first)
+    fresh = make_learner(home)
+    assert same(tune(fresh, cohort, made, first, FineTuning(rounds=1, pull=0), last=2), free)
+    disturbed = learner.train(cohort, made, first, 2).tensors
+    assert same(make_learner(home).train(cohort, made, first, 2).tensors, disturbed)
+    assert sorted(file.name for file in (home / "runs" / "tiny-run" / "nnunet").iterdir()) == ["federated", "tuned"]

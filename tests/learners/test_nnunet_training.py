@@ -199,3 +199,20 @@ def test_nnunets_augmentation_is_reproducible_too(site, make_cohort, make_learne
     weights = learner.initial(recipe)
     once = learner.train(cohort, recipe, weights, 1).tensors
     assert same(make_learner(home, augmentation="default").train(cohort, recipe, weights, 1).tensors, once)
+
+
+def test_every_other_round_whole_validation_images_are_measured(site, make_learner):
+    """The same figure as evaluating the handed-in weights, and training goes on as if nobody had measured."""
+    home, cohort, recipe, weights = site
+    learner = make_learner(home, dice_every=2)
+    recipe = learner.plan({"A": learner.fingerprint(cohort)})
+    learner.prepare(cohort, recipe)
+    first = learner.train(cohort, recipe, weights, 1)
+    second = learner.train(cohort, recipe, first.tensors, 2)
+    assert "dice" not in first.metrics
+    (case,) = learner.evaluate(cohort, recipe, second.tensors, "validation")
+    assert second.metrics["dice"] == case.mean()
+    never = make_learner(home, dice_every=0)
+    plain = never.plan({"A": never.fingerprint(cohort)})
+    never.prepare(cohort, plain)
+    assert same(never.train(cohort, plain, never.train(cohort, plain, weights, 1).tensors, 2).tensors, second.tensors)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from konsil.federation import divergence
 from konsil.federation.charter import Charter
 from konsil.federation.course import Course
 from konsil.federation.holdings import Holdings, Note
@@ -156,6 +157,8 @@ def _round(holdings: Holdings, charter: Charter, course: Course, number: int, no
         why = f"for the updates of {', '.join(silent) or 'more sites'} in round {number} of {course.end}"
         return Wait(Phase.ROUNDS, why, state.until, number)
     refused = {site: holdings.refused[Slot(Kind.update, site, number)] for site in call.sites if site in call.unusable}
+    if charter.divergence.then == "stop" and (astray := _astray(holdings, number)):
+        return Abort(f"In round {number} of {course.end}, " + "; ".join(f"{s}: {why}" for s, why in astray.items()))
     missing = tuple(site for site in call.sites if site not in state.sites and site not in refused)
     out = {site: how for site, how in course.gone.items() if site not in {*state.sites, *refused}}
     gone = {site: out[site] for site in members(holdings, charter) if site in out}
@@ -192,6 +195,12 @@ def _opening(holdings: Holdings, charter: Charter, course: Course, number: int, 
     said = roll.facts
     summed = tuple(site for site in charter.sites if site in said["included"])
     return Aggregate(number, summed, tuple(said.get("missing", ())), said.get("refused", {}), said.get("gone", {}))
+
+
+def _astray(holdings: Holdings, number: int) -> dict[str, str]:
+    """Sites that say that their training of a round diverged, with the reason."""
+    told = {site: divergence.reason(note.facts) for site, note in holdings.by_site(Kind.update, number).items()}
+    return {site: why for site, why in told.items() if why}
 
 
 def _evaluation(holdings: Holdings, charter: Charter, course: Course, now: datetime) -> Step:

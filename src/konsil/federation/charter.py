@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from konsil.errors import BadSetting
+from konsil.federation.divergence import Divergence
+from konsil.federation.fine_tuning import FineTuning
 from konsil.federation.privacy import Privacy
 from konsil.federation.secure.terms import SecureAggregation
 from konsil.federation.strategies.choice import (
@@ -30,6 +32,10 @@ from konsil.types import Json
 
 FORMAT: Literal["konsil.charter/1"] = "konsil.charter/1"
 WRITTEN = {"float32": "Model weights", "delta16": "The change of the model's weights, in 16 bits,"}
+SIZES = {
+    False: "for each case, unnamed and unordered, its voxel size, image size and the share of it that is not empty.",
+    True: "for each axis how many cases have which voxel and image size, rounded, but no line of any single case.",
+}
 DAY_S = 86400.0
 
 RunName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{2,40}$")]
@@ -112,7 +118,7 @@ class EarlyStop(Part):
 
 def _is_default(value: object) -> bool:
     """Fields that came later are written only where they say something, so that earlier readers read what they can."""
-    return value in (0, None, BestRound())
+    return value in (0, None, BestRound(), Divergence())
 
 
 class Charter(Part):
@@ -128,10 +134,12 @@ class Charter(Part):
     extra_rounds: int = Field(default=0, ge=0, le=1000, exclude_if=_is_default)
     best_round: BestRound = Field(default_factory=BestRound, exclude_if=_is_default)
     early_stop: EarlyStop | None = Field(default=None, exclude_if=_is_default)
+    divergence: Divergence = Field(default_factory=Divergence, exclude_if=_is_default)
     strategy: StrategyChoice = PLAIN
     precision: Precision = Field(default="float32", exclude_if=lambda value: value == "float32")
     privacy: Privacy | None = Field(default=None, exclude_if=lambda value: value is None)
     secure_aggregation: SecureAggregation | None = Field(default=None, exclude_if=lambda value: value is None)
+    fine_tune: FineTuning | None = Field(default=None, exclude_if=lambda value: value is None)
     quorum: Quorum = Field(default_factory=Quorum)
     deadlines: Deadlines = Field(default_factory=Deadlines)
     compare_with_local: bool = True
@@ -158,6 +166,13 @@ class Charter(Part):
             raise ValueError(f"strategy: expected a rule for {len(self.sites)} sites; for {rule.name}, {rule.why}")
         if self.quorum.sites < rule.fewest:
             raise ValueError(f"quorum.sites: expected at least {rule.fewest}, because for {rule.name}, {rule.why}")
+        return self
+
+    @model_validator(mode="after")
+    def tuned_models_are_tested(self) -> Charter:
+        """Only the comparison with local models lets a site's own model be tested elsewhere."""
+        if self.fine_tune is not None and not self.compare_with_local:
+            raise ValueError("fine_tune: expected null without compare_with_local, the consent to test at all sites")
         return self
 
     @model_validator(mode="after")
@@ -260,8 +275,8 @@ def _what_leaves(charter: Charter) -> list[str]:
     sentences = [
         "No image, no mask, no name and no date of a patient leaves the site.",
         "The answer: accepted or refused, the number of cases per split and the versions of the software.",
-        "A fingerprint: statistics of intensities over all training cases together, and for each case, unnamed and "
-        "unordered, its voxel size, image size and the share of it that is not empty.",
+        "A fingerprint: statistics of intensities over all training cases together, and "
+        + SIZES[charter.learner.settings.get("sizes") == "histograms"],
         f"{WRITTEN[charter.precision]} after each of {charter.rounds} rounds, encrypted for the centre, with the "
         "number of training cases, the steps done, the training loss, the validation scores and the time taken.",
         *([charter.rule.what_leaves] if charter.rule.what_leaves else []),
@@ -277,6 +292,11 @@ def _what_leaves(charter: Charter) -> list[str]:
         sentences.append(
             "The weights of one model trained at this site alone, encrypted for the centre, which passes them on to "
             "the other sites for comparison."
+        )
+    if charter.fine_tune:
+        sentences.append(
+            "Beside it, in the same message, the weights of the federation's model after it was trained on with this "
+            "site's patients alone."
         )
     sentences.append(
         "Scores of every model on this site's held-out patients, one line per numbered case without pseudonym, "

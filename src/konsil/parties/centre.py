@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from konsil.errors import BadMessage
 from konsil.federation.centre_rules import members
 from konsil.federation.charter import Charter
+from konsil.federation.fine_tuning import with_tuned
 from konsil.federation.holdings import Holdings
 from konsil.federation.mailbox import Letter, Mailbox
 from konsil.federation.secure.keys import vouched
@@ -190,6 +191,7 @@ class CentreParty(Party):
     def publish_baselines(self, step: PublishBaselines) -> None:
         """Check the sites' local models and pass them on in one message, tensors named `<site>/<name>`."""
         specs = model_of(specs_of(self.letter(Kind.global_, round=0)))
+        specs = with_tuned(specs, specs if self.rules.fine_tune else {})
         together: dict[str, Any] = {}
         for site in step.sites:
             letter = self.letter(Kind.baseline, site)

@@ -13,9 +13,10 @@ from konsil.cohort.frozen import read_frozen
 from konsil.errors import BadInput, Missing
 from konsil.federation.charter import Charter
 from konsil.federation.strategies.choice import AsymFedAvgChoice, Choice
+from konsil.parties.abilities import fit
 from konsil.parties.ledger import Ledger
 from konsil.parties.opening import open_site
-from konsil.parties.site import SiteParty, fit
+from konsil.parties.site import SiteParty
 from konsil.types import Json
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 from konsil.cohort.folder import SiteFolder
 from konsil.cohort.frozen import read_frozen
-from konsil.errors import BadInput, Missing
-from konsil.federation.charter import Charter
+from konsil.errors import Diverged, Missing
+from konsil.federation.fine_tuning import FineTuning, judged, parted, with_tuned
 from konsil.federation.mailbox import Mailbox
 from konsil.federation.noise import Noise, protected
 from konsil.federation.progress import released_round
@@ -34,12 +34,13 @@ from konsil.federation.steps import (
 )
 from konsil.federation.strategies.choice import DittoChoice
 from konsil.files import write_json
-from konsil.parties.abilities import norms_of, steered
+from konsil.parties.abilities import fit, norms_of, steered
 from konsil.parties.local_rounds import LocalRounds, local_rounds
 from konsil.parties.masking import Masking
 from konsil.parties.merging import form_of, specs_of
 from konsil.parties.outgoing import Message, Outgoing
 from konsil.parties.party import LearnerFor, Party
+from konsil.parties.tuning import tune
 from konsil.parties.words import figures_line
 from konsil.provenance import versions
 from konsil.trust.roster import CENTRE
@@ -127,8 +128,12 @@ class SiteParty(Party):
         """The update of a round as it is posted, and its facts."""
         base = self.letter(Kind.global_, round=number - 1)
         message, began = dict(self.message(number - 1)), time.monotonic()
-        update = self.rounds(message).train(self.cohort(), message, number)
-        metrics = {key: value for key, value in update.metrics.items() if math.isfinite(value)}
+        try:
+            update = self.rounds(message).train(self.cohort(), message, number)
+            metrics = {key: value for key, value in update.metrics.items() if math.isfinite(value)}
+            self._check_dice(number, metrics)
+        except Diverged as error:
+            return self._gone_astray(number, error)
         facts = {"cases": update.cases, "steps": update.steps, "base": base.manifest.digest, "metrics": metrics}
         facts["seconds"] = round(time.monotonic() - began, 3)
         sent = self._protected(update.tensors, message)
@@ -154,6 +159,24 @@ class SiteParty(Party):
         self._tell(Slot(Kind.reveal, self.mailbox.me, step.round), content, {"roll": roll.manifest.digest})
         log.info("round %d: helped to open the sum of %s", step.round, ", ".join(content["shares"]))
 
+    def _check_dice(self, number: int, metrics: Json) -> None:
+        """Raise Diverged if the Dice collapsed against this site's earlier rounds, as the charter defines it."""
+        mine = [Slot(Kind.update, self.mailbox.me, earlier) for earlier in range(1, number)]
+        before = [self._letters[slot].manifest.facts.get("metrics", {}) for slot in mine if slot in self._letters]
+        if self.rules.divergence.collapsed(before, metrics):
+            raise Diverged(
+                "dice", f"the Dice of round {number} collapsed", hint="Look at the cohort, or lower the rate"
+            )
+
+    def _gone_astray(self, number: int, error: Diverged) -> Message:
+        """What is posted in place of an update: the global model as it was, no steps, and why."""
+        log.warning("round %d is not handed in: %s", number, error.sentence)
+        base, message = self.letter(Kind.global_, round=number - 1), self.message(number - 1)
+        form = form_of(self.rules, specs_of(base), norms_of(self.rules, self.learner, self.recipe()))
+        facts: Json = {"cases": len(self.cohort().split("train")), "steps": 0, "base": base.manifest.digest}
+        facts |= {"metrics": {}, "diverged": error.kind, "seconds": 0.0}
+        return form.written({name: message[name] for name in form.held(form.specs)}, message), facts
+
     def _protected(self, tensors: Tensors, message: Tensors) -> Tensors:
         """With noise, where the charter asks for it."""
         if self.rules.privacy is None:
@@ -166,9 +189,17 @@ class SiteParty(Party):
         """Train alone from the first weights and post the model."""
         tensors, began = self.global_model(0), time.monotonic()
         trained = self.learner.baseline(self.cohort(), self.recipe(), tensors)
+        if self.rules.fine_tune is not None:
+            trained = with_tuned(trained, self._tuned(self.rules.fine_tune))
         seconds = round(time.monotonic() - began, 3)
         self._send(Slot(Kind.baseline, self.mailbox.me), trained, {"seconds": seconds})
         log.info("local model trained for comparison in %.1f s", seconds)
+
+    def _tuned(self, rule: FineTuning) -> Tensors:
+        """The run's result, trained on here."""
+        last = self.going.last or 0
+        final = self.model_at(released_round(self.look(), self.rules, last))
+        return tune(self.learner, self.cohort(), self.recipe(), final, rule, last=last)
 
     def evaluate(self, step: Evaluate) -> None:
         """Test every model on the held-out cases. Cases are numbered by their place; no pseudonym leaves."""
@@ -179,7 +210,10 @@ class SiteParty(Party):
         if (own := self.own_model_at(last)) is not None:
             content["personal"] = self._scores(own)
         for site, tensors in self._local_models().items():
-            content["local"][site] = self._scores(tensors)
+            local, tuned = parted(tensors)
+            content["local"][site] = self._scores(local)
+            if tuned:
+                content.setdefault("tuned", {})[site] = self._scores(tuned)
         seconds = round(time.monotonic() - began, 3)
         slot = Slot(Kind.evaluation, self.mailbox.me, last)
         self._tell(slot, content, {"cases": len(self.cohort().split("test")), "seconds": seconds})
@@ -230,6 +264,8 @@ class SiteParty(Party):
         last = self.going.last or 0
         if (own := self.own_model_at(last)) is not None:
             self._keep_own(own, {"run": self.run, "round": last, "own_model_of": self.mailbox.me})
+        if self.rules.fine_tune is not None:
+            self._keep_tuned(self.rules.fine_tune)
         super().store_model(step)
         if self.is_masked and not self.rules.extra_rounds:
             self.masking.forget()
@@ -240,14 +276,23 @@ class SiteParty(Party):
         if self.is_masked:
             self.masking.forget()
 
-    def _keep_own(self, tensors: Tensors, card: Json) -> None:
+    def _keep_tuned(self, rule: FineTuning) -> None:
+        """Keep the tuned model as `<run>-tuned`, if the other sites' tests say that it forgot little."""
+        evaluation = self.mailbox.read_json(self.last_word())["summary"]["evaluation"]
+        verdict = judged(self.mailbox.me, evaluation, rule)
+        tuned = parted(self._local_models().get(self.mailbox.me, {}))[1]
+        log.info("the fine-tuned model is %s: %s", "kept" if verdict.kept and tuned else "dropped", verdict.why)
+        if verdict.kept and tuned:
+            self._keep_own(tuned, {"run": self.run, "tuned_at": self.mailbox.me, **verdict.as_json()}, "tuned")
+
+    def _keep_own(self, tensors: Tensors, card: Json, ending: str = "own") -> None:
         """Write the folder of the site's own model, whole or not at all."""
-        folder = self.ledger.model.with_name(f"{self.run}-own")
+        folder = self.ledger.model.with_name(f"{self.run}-{ending}")
         part = folder.with_name(f".part-{folder.name}")
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
         self.learner.save(self.recipe(), tensors, part)
-        write_json(part / "own.json", card)
+        write_json(part / f"{ending}.json", card)
         shutil.rmtree(folder, ignore_errors=True)
         part.replace(folder)
 
@@ -280,18 +325,3 @@ class SiteParty(Party):
         """Whether the site left while the deed was being done: then nothing of it goes out any more."""
         self.look()
         return self.mailbox.me in self.going.left
-
-
-def fit(cohort: FrozenCohort, charter: Charter) -> FrozenCohort:
-    """The cohort itself, if it has the channels and labels the charter asks for and something to train on."""
-    wanted = charter.data
-    if not set(wanted.channels) <= set(cohort.channels) or dict(cohort.labels) != dict(wanted.labels):
-        raise BadInput(
-            f"The cohort {cohort.name} is not what the charter asks for",
-            expected=f"channels {', '.join(wanted.channels)} and labels {', '.join(wanted.labels)}",
-            got=f"channels {', '.join(cohort.channels)} and labels {', '.join(cohort.labels)}",
-            hint="Choose another cohort, or refuse the charter",
-        )
-    if not cohort.split("train"):
-        raise BadInput(f"The cohort {cohort.name} has no training cases", expected="at least one case with a label")
-    return cohort

@@ -9,7 +9,8 @@
                                    model to the update), waited_s (from the update to the next global model);
                                    remarks {site: what the strategy did to its update}
     evaluation.<site>              figures on that site's test patients: federated, local.<trained at>, and personal
-                                   where the strategy gives the site a second model
+                                   where the strategy gives the site a second model,
+                                   tuned.<tuned at> where the charter wants fine-tuning
     without_scores                 sites of the run whose evaluation is not there (or cannot be read from here)
     dice                           means: federated.<site>, local.<trained at>.<tested at>, perhaps personal.<site>
 
@@ -147,16 +148,21 @@ def _evaluation(
             continue
         try:
             content = mailbox.read_json(letter)
-            local = content.get("local")
-            local = local if isinstance(local, dict) else {}
+            local, tuned = (_tables(content.get(key)) for key in ("local", "tuned"))
             tables[site] = {
                 "federated": _means(content.get("federated")),
                 **({"personal": _means(content["personal"])} if "personal" in content else {}),
                 "local": {name: _means(local[name]) for name in charter.sites if name in local},
+                **({"tuned": {name: _means(tuned[name]) for name in charter.sites if name in tuned}} if tuned else {}),
             }
         except BadMessage as error:
             refused.append({"message": str(letter.slot), "why": error.sentence})
     return tables
+
+
+def _tables(content: Any) -> Json:
+    """Scores by site; none where a message holds something else."""
+    return content if isinstance(content, dict) else {}
 
 
 def _means(scores: Any) -> Json:

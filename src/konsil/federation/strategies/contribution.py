@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from konsil.errors import BadMessage
+from konsil.federation import divergence
 from konsil.types import Json, Tensors
 
 Chunk: TypeAlias = tuple[str, int, npt.NDArray[Any]]
@@ -106,6 +107,8 @@ def fault(facts: Json, *, base: str, most_cases: int) -> str:
     cases = facts.get("cases")
     if not isinstance(cases, int) or isinstance(cases, bool) or not 0 < cases <= most_cases:
         return f"its weight is not usable; expected 1 to {most_cases} training cases, got {cases!r:.40}"
+    if why := divergence.reason(facts):
+        return why
     steps = facts.get("steps")
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
         return f"it does not come of training; expected 1 or more steps that were done, got {steps!r:.40}"

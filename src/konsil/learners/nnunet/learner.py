@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from konsil.errors import BadMessage
+from konsil.evaluation.metrics import mean_of
 from konsil.learners.nnunet import environment
 from konsil.learners.nnunet import recipe as recipes
 from konsil.learners.nnunet.dataset import cases_of, check_fit
@@ -49,7 +51,7 @@ class NnUNet:
         with environment.at(self.home):
             from konsil.learners.nnunet.fingerprint import extract
 
-            return extract(cohort, self.data)
+            return extract(cohort, self.data, self.settings)
 
     def plan(self, fingerprints: Mapping[str, Json]) -> Json:
         """Merge the sites' fingerprints and let nnU-Net plan, without images."""
@@ -105,7 +107,12 @@ class NnUNet:
         """One round from the given weights; the trainer stays warm for the next."""
         self._accept(recipe)
         with environment.at(self.home, self._training()):
-            return self._warm().round(cohort, recipe, tensors, round, chain=chain, steering=steering)
+            update = self._warm().round(cohort, recipe, tensors, round, chain=chain, steering=steering)
+        if chain != "federated" or not self.settings.dice_every or round % self.settings.dice_every:
+            return update
+        with self._warm().enough_memory():
+            measured = self._dice(cohort, recipe, update.tensors)
+        return replace(update, metrics={**update.metrics, **measured})
 
     def baseline(self, cohort: FrozenCohort, recipe: Json, tensors: Tensors) -> Tensors:
         """All rounds alone, from the same first weights."""
@@ -131,6 +138,11 @@ class NnUNet:
                 images = dict(zip(self.data.channels, case.images, strict=True))
                 found.append(segmenter.judge(case.name, images, case.label))
         return found
+
+    def _dice(self, cohort: FrozenCohort, recipe: Json, tensors: Tensors) -> dict[str, float]:
+        """Mean Dice of the whole validation images, segmented as for a result; empty where it is defined for none."""
+        mean = mean_of(case.mean() for case in self.evaluate(cohort, recipe, tensors, "validation"))
+        return {} if mean is None else {"dice": mean}
 
     def save(self, recipe: Json, tensors: Tensors, folder: Path) -> None:
         """Write a model folder for `konsil predict` and for nnU-Net's own command."""

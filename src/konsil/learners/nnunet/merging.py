@@ -5,8 +5,9 @@ With nᵢ cases of mean mᵢ and standard deviation sᵢ at site i::
     mean = Σ nᵢ mᵢ / Σ nᵢ          variance = Σ nᵢ (sᵢ² + (mᵢ - mean)²) / Σ nᵢ
 
 The second term of the variance, the spread between sites, is what an average of variances forgets (Chan, Golub and
-LeVeque 1983). Extremes merge by min and max, lists of sizes by concatenation, quantiles by adding sketches. Sums are
-correctly rounded (`math.fsum`), so neither the order nor the names of the sites change a bit of the result.
+LeVeque 1983). Extremes merge by min and max, lists of sizes by concatenation (counts of sizes by addition), quantiles
+by mixing distributions. Sums are correctly rounded (`math.fsum`), so neither the order nor the names of the sites
+change a bit.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from konsil.errors import BadMessage, Refused
-from konsil.learners.nnunet import sketch
+from konsil.learners.nnunet import histogram, quantiles
 from konsil.learners.nnunet.fingerprint import Geometry, Intensity, SiteFingerprint
-from konsil.learners.nnunet.settings import Data
+from konsil.learners.nnunet.settings import Data, NnUNetSettings
 from konsil.types import Json
+
+RANKS = {"percentile_00_5": 0.005, "median": 0.5, "percentile_99_5": 0.995}
 
 
 def parse(fingerprints: Mapping[str, Json]) -> dict[str, SiteFingerprint]:
@@ -40,8 +43,8 @@ def parse(fingerprints: Mapping[str, Json]) -> dict[str, SiteFingerprint]:
     return checked
 
 
-def agree(sites: Mapping[str, SiteFingerprint], data: Data) -> None:
-    """Raise Refused unless every site means the charter's channels and labels and runs one nnU-Net version."""
+def agree(sites: Mapping[str, SiteFingerprint], data: Data, settings: NnUNetSettings) -> None:
+    """Raise Refused unless all mean the charter's channels, labels and form of sizes, with one nnU-Net version."""
     wanted = {"background": 0, **data.foreground}
     first = next(iter(sites.values()))
     version = minor(first.nnunetv2)
@@ -49,6 +52,7 @@ def agree(sites: Mapping[str, SiteFingerprint], data: Data) -> None:
         ("channels", lambda one: tuple(one.channels), tuple(data.channels)),
         ("labels", lambda one: one.labels, wanted),
         ("nnU-Net version", lambda one: minor(one.nnunetv2), version),
+        ("form of sizes", lambda one: "histograms" if one.histograms else "per case", settings.sizes),
         ("intensities", lambda one: set(one.intensities) - set(data.channels), set()),
     ]
     for site, one in sites.items():
@@ -69,10 +73,7 @@ def minor(version: str) -> str:
 
 def merge(sites: Mapping[str, SiteFingerprint], data: Data) -> Json:
     """The federation's fingerprint in nnU-Net's own form (`dataset_fingerprint.json`)."""
-    geometry = sorted(
-        (one for site in sites.values() for one in site.geometry),
-        key=lambda one: (one.spacing_mm, one.shape, one.share),
-    )
+    geometry = sizes(list(sites.values()))
     return {
         "spacings": [list(one.spacing_mm) for one in geometry],
         "shapes_after_crop": [list(one.shape) for one in geometry],
@@ -82,6 +83,17 @@ def merge(sites: Mapping[str, SiteFingerprint], data: Data) -> Json:
             for index, channel in enumerate(data.channels)
         },
     }
+
+
+def sizes(sites: list[SiteFingerprint]) -> list[Geometry]:
+    """Every case's sizes, sorted; of sites that sent counts, made-up cases with these counts."""
+    known = [one for site in sites for one in site.geometry]
+    if counts := [site.histograms for site in sites if site.histograms]:
+        known += [
+            Geometry.model_validate({"spacing_mm": mm, "shape": voxels, "share": share})
+            for mm, voxels, share in histogram.cases(histogram.added(counts))
+        ]
+    return sorted(known, key=lambda one: (one.spacing_mm, one.shape, one.share))
 
 
 def relative_size(geometry: list[Geometry]) -> float:
@@ -96,13 +108,11 @@ def pooled(parts: list[Intensity]) -> dict[str, float]:
     n = sum(one.cases for one in parts)
     mean = math.fsum(one.cases * one.mean for one in parts) / n
     variance = math.fsum(one.cases * (one.std**2 + (one.mean - mean) ** 2) for one in parts) / n
-    together = sketch.merge(one.sketch for one in parts)
-    low, high = min(one.min for one in parts), max(one.max for one in parts)
-    quantiles = {"percentile_00_5": 0.005, "median": 0.5, "percentile_99_5": 0.995}
+    summaries = [(float(one.cases), one.quantiles) for one in parts]
     return {
         "mean": mean,
         "std": math.sqrt(variance),
-        "min": low,
-        "max": high,
-        **{key: min(max(sketch.quantile(together, q), low), high) for key, q in quantiles.items()},
+        "min": min(one.min for one in parts),
+        "max": max(one.max for one in parts),
+        **{key: quantiles.quantile(summaries, q) for key, q in RANKS.items()},
     }

@@ -23,7 +23,7 @@ from torch import nn
 from konsil.errors import BadInput, Missing
 from konsil.files import read_json, replacing, sha256_of, write_json
 from konsil.learners.nnunet import network, tensors
-from konsil.learners.nnunet.recipe import check, configuration_of, plans_for_prediction, settings_of
+from konsil.learners.nnunet.recipe import check, configuration_of, flipped_axes, plans_for_prediction
 from konsil.types import Json, Tensors
 
 WEIGHTS, RECIPE = "model.safetensors", "recipe.json"
@@ -47,12 +47,11 @@ def write(recipe: Json, trained: Tensors, folder: Path) -> None:
 
 def checkpoint(recipe: Json, built: nn.Module) -> Json:
     """What nnU-Net's predictor reads from a checkpoint (`initialize_from_trained_model_folder`, 2.8.1)."""
-    flips = settings_of(recipe).augmentation == "default"
     return {
         "network_weights": built.state_dict(),
         "trainer_name": "nnUNetTrainer",
         "init_args": {"configuration": configuration_of(recipe)},
-        "inference_allowed_mirroring_axes": (0, 1, 2) if flips else None,
+        "inference_allowed_mirroring_axes": flipped_axes(recipe),
     }
 
 

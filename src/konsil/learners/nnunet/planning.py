@@ -36,7 +36,7 @@ def plan(
     Raises Refused or BadMessage, naming the site, if the fingerprints do not belong together.
     """
     sites = merging.parse(fingerprints)
-    merging.agree(sites, data)
+    merging.agree(sites, data, settings)
     total = sum(one.train + one.validation for one in sites.values())
     dataset = dataset_json(data, total)
     return planned(merging.merge(sites, data), dataset, settings, rounds=rounds, seed=seed, run=run)
@@ -80,15 +80,15 @@ def only(plans: Json, settings: NnUNetSettings) -> Json:
 
 def shrink(configuration: dict[str, Any], network: Network) -> None:
     """Put the charter's network in place of the planner's: kernels of 3, and strides of 2 from the second stage on."""
-    n = len(network.features_per_stage)
+    n, axes = len(network.features_per_stage), len(network.patch_size)
     arguments = configuration["architecture"]["arch_kwargs"]
     per_stage = "n_blocks_per_stage" if "n_blocks_per_stage" in arguments else "n_conv_per_stage"
     arguments.update(
         {
             "n_stages": n,
             "features_per_stage": list(network.features_per_stage),
-            "kernel_sizes": [[3, 3, 3]] * n,
-            "strides": [[1, 1, 1]] + [[2, 2, 2]] * (n - 1),
+            "kernel_sizes": [[3] * axes] * n,
+            "strides": [[1] * axes] + [[2] * axes] * (n - 1),
             per_stage: [network.n_conv_per_stage] * n,
             "n_conv_per_stage_decoder": [network.n_conv_per_stage] * (n - 1),
         }

@@ -26,7 +26,7 @@ from konsil.errors import BadInput
 from konsil.evaluation.metrics import CaseMetrics, measure
 from konsil.files import replacing
 from konsil.learners.nnunet import device, environment, model_folder
-from konsil.learners.nnunet.recipe import configuration_of, plans_for_prediction, settings_of
+from konsil.learners.nnunet.recipe import configuration_of, flipped_axes, plans_for_prediction, settings_of
 from konsil.types import Json
 
 GRID_TOLERANCE = 1e-3  # mm, and direction cosines: rounding in a header, not a part of a voxel
@@ -124,9 +124,8 @@ def predictor(recipe: Json, trained: nn.Module) -> Any:
 
 
 def mirrored_axes(recipe: Json) -> tuple[int, ...] | None:
-    """The axes to average flips over: all three, if training flipped and the charter does not say otherwise."""
-    settings = settings_of(recipe)
-    return (0, 1, 2) if settings.mirroring and settings.augmentation == "default" else None
+    """The axes to average flips over: those that training flipped, if the charter does not say otherwise."""
+    return flipped_axes(recipe) if settings_of(recipe).mirroring else None
 
 
 def check_grids(files: Sequence[Path], channels: Sequence[str]) -> None:

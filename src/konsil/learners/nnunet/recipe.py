@@ -111,6 +111,12 @@ def configuration_of(recipe: Json) -> str:
     return str(name)
 
 
+def flipped_axes(recipe: Json) -> tuple[int, ...] | None:
+    """The axes along which training flipped: all that the network has, or None if it did not augment."""
+    axes = len(recipe["plans"]["configurations"][configuration_of(recipe)]["patch_size"])
+    return tuple(range(axes)) if settings_of(recipe).augmentation == "default" else None
+
+
 def plans_for_prediction(recipe: Json) -> Json:
     """nnU-Net's plans as its predictor shall see them: the tile of the charter in place of the training patch."""
     plans = deepcopy({key: value for key, value in recipe["plans"].items() if key != "konsil"})

@@ -22,7 +22,7 @@ from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMu
 from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 
 from konsil.cohort.frozen import FrozenCohort
-from konsil.errors import BadMessage, BadSetting, Missing, Refused, Unavailable
+from konsil.errors import BadMessage, BadSetting, Diverged, Missing, Unavailable
 from konsil.files import read_json
 from konsil.learners.nnunet import device, environment, keepsake, preparation, tensors
 from konsil.learners.nnunet.recipe import PLANS, configuration_of, settings_of
@@ -141,12 +141,13 @@ class Session:
             ) from error
 
     def judge(self, trainer: Any, number: int) -> dict[str, float]:
-        """The round's figures. Refused if the loss is not a number: such weights must not be sent."""
+        """The round's figures. Diverged if the loss is not a number: such weights must not be sent."""
         seen = trainer.logger.values
         last = trainer.current_epoch - 1
         loss = float(seen["train_losses"][last])
         if not math.isfinite(loss):
-            raise Refused(
+            raise Diverged(
+                "loss",
                 f"the training loss of round {number} is not a number, so there is nothing to hand in",
                 hint="Lower the charter's learning rate or momentum, or look for odd intensities in the cohort",
             )

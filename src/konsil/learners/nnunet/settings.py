@@ -15,6 +15,7 @@ from konsil.errors import BadSetting
 from konsil.types import Json
 
 Edge = Annotated[int, Field(ge=8, le=512)]
+Edges = Annotated[tuple[Edge, ...], Field(min_length=2, max_length=3)]
 Features = Annotated[int, Field(ge=1, le=2048)]
 
 
@@ -30,7 +31,7 @@ class Network(Part):
     Three stages at least: nnU-Net's deep supervision gives the coarsest output no weight, and two stages have no other.
     """
 
-    patch_size: tuple[Edge, Edge, Edge] = Field(description="Voxels along each axis of the preprocessed image.")
+    patch_size: Edges = Field(description="Voxels along each axis of the preprocessed image; two of them for 2d.")
     features_per_stage: tuple[Features, ...] = Field(min_length=3, max_length=8)
     n_conv_per_stage: int = Field(default=2, ge=1, le=6)
     batch_size: int = Field(default=2, ge=1, le=64)
@@ -47,14 +48,20 @@ class Network(Part):
 class NnUNetSettings(Part):
     """The learner's part of the charter."""
 
-    configuration: Literal["3d_fullres", "3d_lowres"] = "3d_fullres"
+    configuration: Literal["2d", "3d_fullres", "3d_lowres"] = "3d_fullres"
     planner: Literal["ExperimentPlanner", "nnUNetPlannerResEncM", "nnUNetPlannerResEncL", "nnUNetPlannerResEncXL"] = (
         "ExperimentPlanner"
+    )
+    sizes: Literal["per case", "histograms"] = Field(
+        default="per case", description="How voxel and image sizes leave a site (fingerprint.py, histogram.py)."
     )
     gpu_memory_target_gb: float = Field(default=8, ge=2, le=200)
     local_epochs: int = Field(default=1, ge=1, le=100)
     batches_per_epoch: int = Field(default=250, ge=1, le=10_000)
     validation_batches: int = Field(default=50, ge=0, le=10_000)
+    dice_every: int = Field(
+        default=10, ge=0, le=1000, description="Every so many rounds the validation patients are segmented; 0: never."
+    )
     learning_rate: float = Field(default=0.01, gt=0, le=1)
     weight_decay: float = Field(default=3e-5, ge=0, le=1)
     momentum: float = Field(default=0.99, ge=0, lt=1)
@@ -67,13 +74,25 @@ class NnUNetSettings(Part):
     mirroring: bool = Field(
         default=True, description="Average over flips when predicting (only if trained with flips)."
     )
-    tile_size: tuple[Edge, Edge, Edge] | None = Field(
+    tile_size: Edges | None = Field(
         default=None, description="Voxels of a tile when predicting; None: the patch. Larger is faster on a CPU."
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int = Field(
         default=1, ge=1, le=64, description="Torch threads on a CPU; another number changes the last bits."
     )
+
+    @model_validator(mode="after")
+    def axes_fit(self) -> NnUNetSettings:
+        """Patch and tile have as many edges as the network has dimensions."""
+        wanted = 2 if self.configuration == "2d" else 3
+        for name, edges in (
+            ("network.patch_size", self.network.patch_size if self.network else None),
+            ("tile_size", self.tile_size),
+        ):
+            if edges is not None and len(edges) != wanted:
+                raise ValueError(f"{name} must have {wanted} numbers for {self.configuration}, not {len(edges)}")
+        return self
 
     @model_validator(mode="after")
     def nothing_races(self) -> NnUNetSettings:

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from konsil.errors import BadMessage, Refused
+from konsil.errors import BadMessage, Diverged
 from konsil.types import Tensors
 
 
@@ -51,12 +51,14 @@ def plain(network: nn.Module) -> nn.Module:
 
 
 def read(network: nn.Module) -> dict[str, Any]:
-    """Copy the network's tensors out, as contiguous float32 arrays. Refused if a number is not finite."""
+    """Copy the network's tensors out, as contiguous float32 arrays. Diverged if a number is not finite."""
     arrays = {}
     for name, tensor in unique(network).items():
         array = tensor.detach().to("cpu", torch.float32, copy=True).contiguous().numpy()
         if not np.isfinite(array).all():
-            raise Refused(f"training made numbers in {name} that are not finite", hint="Lower the learning rate")
+            raise Diverged(
+                "weights", f"training made numbers in {name} that are not finite", hint="Lower the learning rate"
+            )
         arrays[name] = array
     return arrays
 
