@@ -15,7 +15,7 @@ import pytest
 
 from konsil.cohort.cases import Case
 from konsil.cohort.folder import CohortFolder, SiteFolder
-from konsil.cohort.volume import Volume, read_volume, write_volume
+from konsil.cohort.volume import Volume, write_volume
 from konsil.dicom.convert import convert
 from konsil.dicom.deidentify import deidentify
 from konsil.dicom.scan import scan
@@ -63,7 +63,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> CohortFolder:
     assert len(scan(site, "ms", folder / "inbox").done) == 2
     deidentify(site, "ms", inbox=folder / "inbox")
     cohort = site.cohort("ms")
-    convert(cohort.work / "dicom", cohort)
+    convert(site, "ms")
     for step_of in (orient, draw_brain, register):
         assert len(step_of(cohort).done) == 2
     return cohort
@@ -174,7 +174,7 @@ def test_a_mask_drawn_anew_replaces_segmentation_and_findings(found, tmp_path: P
     draw(other)
     first = step.look_at(other, case)
     assert segmentation(task.cohort, case, "other").is_file()
-    mask = read_volume(other.mask(case), "it")
+    mask = step.read_label_map(other.mask(case))
     write_volume(other.mask(case), Volume(np.zeros_like(mask.data), mask.affine))
     kept = read_json(other.sidecar(case))
     del kept["Found"]  # as a sidecar that was written anew

@@ -14,7 +14,10 @@ MODEL = typer.Argument(
 OUT = typer.Argument(..., metavar="OUT", help="A new .zip file, or a folder that serves as nnUNet_results.")
 
 
-def export_model(model: Path = MODEL, out: Path = OUT, result: Path | None = RESULT) -> None:
+REPLACE = typer.Option(False, "--replace", help="A zip that is there already is replaced.")
+
+
+def export_model(model: Path = MODEL, out: Path = OUT, replace: bool = REPLACE, result: Path | None = RESULT) -> None:
     """Write a model where nnU-Net's own commands find it; they need nothing of Konsil.
 
     A zip is unpacked by nnUNetv2_install_pretrained_model_from_zip. Research use only, not a medical device.
@@ -24,7 +27,7 @@ def export_model(model: Path = MODEL, out: Path = OUT, result: Path | None = RES
     from konsil.learners.registry import export_model as export
 
     speak()
-    words = export(model, out)
+    words = export(model, out, replace=replace)
     if out.suffix == ".zip":
         typer.echo(f"nnUNetv2_install_pretrained_model_from_zip {out}")
     else:

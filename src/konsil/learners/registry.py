@@ -50,12 +50,13 @@ def open_model(folder: Path) -> Segmenter:
     return cast(Segmenter, function_for(folder, MODELS)(folder))
 
 
-def export_model(folder: Path, out: Path) -> Json:
+def export_model(folder: Path, out: Path, *, replace: bool = False) -> Json:
     """Write a model folder in the layout of the framework that trained it, for people without Konsil.
 
-    Returns what the framework's own commands need to be told. Raises BadInput if there is something at `out`.
+    Returns what the framework's own commands need to be told. Raises BadInput if there is something at `out`,
+    unless a zip may be replaced.
     """
-    return cast(Json, function_for(folder, EXPORTS)(folder, out))
+    return cast(Json, function_for(folder, EXPORTS)(folder, out, replace=replace))
 
 
 def card_of(folder: Path) -> Json:

@@ -20,6 +20,7 @@ from konsil.errors import KonsilError
 from konsil.learners.masks import Application, images_of
 from konsil.prediction.location import CLASSES, CONTACT_MM
 from konsil.prediction.table import DEFINITION, by_location
+from konsil.quality.lesions import read_lesions
 from konsil.quality.pages import digest, template_text
 from konsil.quality.pages import write_page as write
 from konsil.quality.panels import CaseImages, close_ups, thumbnail
@@ -103,7 +104,7 @@ def shown_images(task: Application, case: Case, images: Mapping[str, Path]) -> C
 
     first = task.model.channels[0]
     brain_file = task.cohort.brain_mask(case, "FLAIR")
-    mask = read_mask(task.mask(case), "the predicted mask")
+    mask = read_lesions(task.mask(case))
     return CaseImages(
         flair=get("FLAIR", "FLAIRBrain", first),
         t1w=None,

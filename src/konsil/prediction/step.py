@@ -1,4 +1,4 @@
-"""`konsil predict`: masks, then for every case its lesions, its segmentation, and for the cohort one table and one page.
+"""`konsil predict`: masks, then each case's lesions and segmentation, and for the cohort one table and one page.
 
 What was found in a case is kept in the sidecar of its mask, under "Found", so that a second run reads instead of
 measuring; a mask that is drawn anew loses it.
@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from konsil.cohort.cases import Case
 from konsil.cohort.folder import CohortFolder
+from konsil.cohort.nifti import DAMAGED, open_nifti
 from konsil.cohort.volume import Volume, read_volume
-from konsil.errors import KonsilError
+from konsil.errors import BadInput, KonsilError
 from konsil.files import read_json, write_json
 from konsil.learners.masks import Application, draw, open_application
 from konsil.learners.registry import card_of
@@ -78,7 +81,7 @@ def look_at(task: Application, case: Case) -> Finding:
 
 def find(task: Application, case: Case) -> Finding:
     """Measure the lesions of a mask and write its segmentation."""
-    mask = read_volume(task.mask(case), "the predicted mask")
+    mask = read_label_map(task.mask(case))
     head, remark = None, ""
     if "lesion" in task.model.labels and mask.data.any():
         try:
@@ -96,3 +99,12 @@ def head_of(cohort: CohortFolder, case: Case) -> Head:
     brain = read_volume(cohort.brain_mask(case, "FLAIR"), "the brain mask of the FLAIR")
     flair = read_volume(cohort.oriented(case, "FLAIR"), "the oriented FLAIR")
     return Head(Volume(flair.data, flair.affine), Volume(brain.data > 0, brain.affine), placement)
+
+
+def read_label_map(path: Path) -> Volume:
+    """A predicted mask as it was written, which may hold nothing but background; `BadInput` if it cannot be read."""
+    try:
+        image = open_nifti(path)
+        return Volume(np.asarray(image.dataobj, dtype=np.uint8), np.asarray(image.affine, dtype=np.float64))
+    except DAMAGED as error:
+        raise BadInput("a predicted mask cannot be read", got=type(error).__name__, hint="Predict again") from error

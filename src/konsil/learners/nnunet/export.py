@@ -28,17 +28,18 @@ CARDS = ("model-card.md", "model-card.json")
 OLDEST = (1980, 1, 1, 0, 0, 0)  # the same model gives the same zip, whenever it is made
 
 
-def export(model: Path, out: Path) -> Json:
+def export(model: Path, out: Path, *, replace: bool = False) -> Json:
     """Write the model in the folder `model` to `out`: a zip if its name ends so, else a folder `nnUNet_results`.
 
     Returns `{"dataset", "configuration", "trainer", "plans", "fold"}`, the words nnU-Net's commands ask for. Raises
-    Missing or BadInput for what is no model or not fit for use, and BadInput if there is something at `out` already.
+    Missing or BadInput for what is no model or not fit for use, and BadInput if there is something at `out` already
+    (a zip may be replaced).
     """
     recipe = fit_for_use(model)
     name, configuration = str(recipe["plans"]["dataset_name"]), configuration_of(recipe)
     inside = f"{name}/{TRAINER}__{PLANS}__{configuration}"
     target = out if out.suffix == ".zip" else out / name
-    if target.exists():
+    if target.exists() and not (replace and target.is_file()):
         raise BadInput("there is something in the place of the export", expected="a new name", got=target.name)
     with working_folder(target.absolute().parent) as (part, _):
         made = part / inside
