@@ -37,7 +37,8 @@ DOC = """
 
 Draws lesion masks for every case of a prepared cohort with a model of a federation this site took part in. The masks,
 a table of the lesions (CSV and JSON) and a page with pictures lie in the cohort's derivatives; DICOM segmentations
-that refer to the source FLAIR in `work/<cohort>/segmentations`. A case without lesions gets no segmentation; the page says so.
+that refer to the source FLAIR in `work/<cohort>/segmentations`. A case without lesions gets no segmentation; the page
+says so.
 
 Research use only, not a medical device: no mask replaces a radiologist's look.
 """
