@@ -78,6 +78,14 @@ FORM = {
         description='Empty: none. Such as {"clip_norm": 1, "noise_multiplier": 2}, without local models to compare.',
         section="Training",
     ),
+    "start": Param(
+        None,
+        type=["null", "object"],
+        title="Start from a model",
+        description="A model stored here, for instance "
+        '{"model": "ms-1", "sha256": "…", "new_channels": "zero"}; empty: drawn by the seed (docs/formats/charter.md).',
+        section="Training",
+    ),
     "compare_with_local": Param(
         True,
         type="boolean",

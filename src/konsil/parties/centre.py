@@ -93,9 +93,8 @@ class CentreParty(Party):
         first = first_weights(self.rules.start, self.learner, self.recipe(), self.home, self.ledger.folder)
         if isinstance(self.rules.rule, ScaffoldChoice):
             first = with_controls(first)
-        facts: Json = {"included": {}, "refused": {}, "missing": []}
-        facts |= {"start": self.rules.start.sha256} if self.rules.start else {}
-        self._post_global(0, first, facts, step.sites)
+        given = {"start": self.rules.start.sha256} if self.rules.start else {}
+        self._post_global(0, first, {"included": {}, "refused": {}, "missing": [], **given}, step.sites)
         log.info("recipe and first weights published for %s", ", ".join(step.sites))
 
     def aggregate(self, step: Aggregate) -> None:

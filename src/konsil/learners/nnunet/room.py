@@ -59,7 +59,7 @@ def needed_bytes(case: LabelledCase, spacing_mm: Sequence[float] | None) -> int:
         reader.ReadImageInformation()
     except RuntimeError:
         return 0  # whoever reads it will say what is wrong with it
-    voxels = math.prod(reader.GetSize())
+    voxels = int(math.prod(reader.GetSize()))
     if spacing_mm is not None:
         voxels += round(voxels * math.prod(reader.GetSpacing()) / math.prod(spacing_mm))
     return voxels * VOXEL_BYTES * len(case.images)
