@@ -10,7 +10,7 @@ import pytest
 
 from konsil.errors import BadInput, Missing, Refused
 from konsil.federation.charter import parse_charter
-from konsil.files import sha256_of
+from konsil.files import sha256_of, write_json
 from konsil.learners.nnunet import network, tensors
 from konsil.learners.nnunet.recipe import seal
 from konsil.learners.nnunet.transfer import transferred
@@ -127,3 +127,6 @@ def test_other_bytes_or_no_model_stop_the_run_before_a_charter_is_posted(given, 
         with pytest.raises(error, match=words):
             Simulation(charter_of(folder, **change), places, tmp_path / out, start=start).run()
         assert not list((tmp_path / out / "store").rglob("manifest-*"))
+    write_json(folder / "model-card.json", {"lacks": ["encoder.norm.weight"]})
+    with pytest.raises(BadInput, match="its normalisation layers stayed at the sites"):
+        Simulation(charter_of(folder), places, tmp_path / "three", start=folder).run()

@@ -12,7 +12,7 @@ from typing import cast
 
 from konsil.errors import BadInput, Missing
 from konsil.federation.charter import Start
-from konsil.files import replacing, sha256_of
+from konsil.files import read_json, replacing, sha256_of
 from konsil.learners.protocol import Learner, TransferLearner
 from konsil.types import Json, Tensors
 
@@ -39,6 +39,7 @@ def given_model(start: Start, home: Path, folder: Path) -> Path:
                 expected=f"{RECIPE} and {WEIGHTS} in {place}",
                 hint="Give its folder: konsil run CHARTER.json --start FOLDER",
             )
+    check_whole(place)
     if (got := sha256_of(place / WEIGHTS)) != start.sha256:
         raise BadInput(
             f"the model {start.model} is not the one that the charter starts from",
@@ -48,8 +49,19 @@ def given_model(start: Start, home: Path, folder: Path) -> Path:
     return place
 
 
+def check_whole(folder: Path) -> None:
+    """BadInput for a model whose card says that tensors lack, as a centre's under FedBN does."""
+    card = folder / "model-card.json"
+    if card.is_file() and read_json(card).get("lacks"):
+        raise BadInput(
+            "this model cannot be started from: its normalisation layers stayed at the sites",
+            hint="Take the model that a site stored",
+        )
+
+
 def keep_given(source: Path, folder: Path) -> None:
     """Copy the two files of a given model beside the run in `folder`. Missing if `source` is no model folder."""
+    check_whole(source)
     for name in (WEIGHTS, RECIPE):
         if not (source / name).is_file():
             raise Missing("this is not a model folder", expected=f"{RECIPE} and {WEIGHTS} in {source}")
