@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from airflow.sdk import Param, dag
 
+from operators.export_model import ExportModelOperator
 from operators.predict import PredictOperator
 
 FORM = {
@@ -16,13 +17,28 @@ FORM = {
         pattern="^[a-z0-9][a-z0-9-]{2,40}$",
         description="Name of the federation that made it.",
     ),
+    "which": Param(
+        default="result",
+        type="string",
+        enum=["result", "best", "last"],
+        title="Which of its rounds",
+        description="The federation's result, or its best or last round where these are others.",
+    ),
+    "export": Param(
+        default=False,
+        type="boolean",
+        title="Also for nnU-Net",
+        description="Write the model as a zip that nnUNetv2_install_pretrained_model_from_zip unpacks.",
+    ),
 }
 
 DOC = """
 ### Predict
 
-Draws lesion masks for every case of a prepared cohort with the final model of a federation this site took part in. The
-masks lie in the cohort's derivatives.
+Draws lesion masks for every case of a prepared cohort with a model of a federation this site took part in. The masks,
+a table of the lesions (CSV and JSON) and a page with pictures lie in the cohort's derivatives; DICOM segmentations
+that refer to the source FLAIR in `work/<cohort>/segmentations`. A case without lesions gets no segmentation; the page
+says so.
 
 Research use only, not a medical device: no mask replaces a radiologist's look.
 """
@@ -40,7 +56,18 @@ Research use only, not a medical device: no mask replaces a radiologist's look.
 )
 def predict() -> None:
     PredictOperator(
-        task_id="predict", task_display_name="Draw the masks", cohort="{{ params.cohort }}", model="{{ params.model }}"
+        task_id="predict",
+        task_display_name="Draw the masks",
+        cohort="{{ params.cohort }}",
+        model="{{ params.model }}",
+        which="{{ params.which }}",
+    )
+    ExportModelOperator(
+        task_id="export_model",
+        task_display_name="Hand the model on",
+        model="{{ params.model }}",
+        which="{{ params.which }}",
+        wanted="{{ params.export }}",
     )
 
 

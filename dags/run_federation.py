@@ -86,6 +86,14 @@ FORM = {
         "of means, and no local models to compare.",
         section="Training",
     ),
+    "start": Param(
+        None,
+        type=["null", "object"],
+        title="Start from a model",
+        description="A model stored here, for instance "
+        '{"model": "ms-1", "sha256": "…", "new_channels": "zero"}; empty: drawn by the seed (docs/formats/charter.md).',
+        section="Training",
+    ),
     "compare_with_local": Param(
         True,
         type="boolean",

@@ -97,6 +97,7 @@ def describe(charter: Json) -> str:
         f"**Run** `{plain(charter['run'])}` with sites {plain(', '.join(charter['sites']))}:",
         f"{charter['rounds']} rounds of {plain(charter['learner'])} on {channels},",
         f"the sites' updates combined by {plain(charter['strategy'])}.",
+        *([plain(charter["first_weights"])] if charter.get("first_weights") else []),
         "",
         "**What leaves this site:**",
         "",

@@ -7,6 +7,7 @@ KonsilError                 something a person can read and act on
 │   └── BadSetting          an environment variable, pass or charter
 ├── Missing                 something that has to exist first (with the step that makes it)
 ├── Unavailable             a server or disk that did not do its part; trying again may help
+│   └── Exhausted           this machine has no room just now, for instance on its GPU
 └── Fault                   konsil itself failed: the kind and place of the error, never its text
 
 Every message is a sentence: what was wrong, what was expected, what came, what to do. It never holds a patient's
@@ -68,6 +69,10 @@ class Missing(KonsilError):
 
 class Unavailable(KonsilError):
     """A server or disk did not do its part; trying again later may help."""
+
+
+class Exhausted(Unavailable):
+    """This machine has no room just now; others who use it may give some back."""
 
 
 class Fault(KonsilError):

@@ -49,6 +49,11 @@ class Settings(BaseSettings):
         description="Whose measures stand beside a cohort's on its pages: abide, or a .json file of konsil reference.",
     )
 
+    tensorboard: Path | None = Field(
+        default=None, description="Folder for TensorBoard's event files, one folder per run and party below it."
+    )
+    mlflow: str = Field(default="", description="Address of an MLflow tracking server, e.g. http://127.0.0.1:5000.")
+
     ae_title: str = Field(default="KONSIL", description="The name under which this site receives images (C-STORE).")
     receive_address: str = Field(
         default="127.0.0.1", description="Address that the receiver listens at; 0.0.0.0 for all of this machine."

@@ -43,7 +43,7 @@ def ball(rng: np.random.Generator, edge: int) -> tuple[dict[str, Any], Any]:
 
 @pytest.fixture
 def make_cohort(tmp_path: Path) -> Callable[..., tuple[Path, FrozenCohort]]:
-    """`make_cohort(site, splits=…, scale=…, subjects=…)` → the site's home and its frozen cohort."""
+    """`make_cohort(site, splits=…, scale=…, empty=…)` → the site's home and frozen cohort; `empty`: nothing drawn."""
 
     def make(
         site: str,
@@ -53,6 +53,7 @@ def make_cohort(tmp_path: Path) -> Callable[..., tuple[Path, FrozenCohort]]:
         edge: int = 20,
         seed: int = 0,
         subjects: str = "",
+        empty: bool = False,
     ) -> tuple[Path, FrozenCohort]:
         rng = np.random.default_rng(seed)
         home, source, pairs = tmp_path / site, tmp_path / "source" / site, []
@@ -60,7 +61,7 @@ def make_cohort(tmp_path: Path) -> Callable[..., tuple[Path, FrozenCohort]]:
         for number, split in enumerate(splits):
             channels, mask = ball(rng, edge)
             files = {}
-            for name, voxels in {**channels, "mask": mask}.items():
+            for name, voxels in {**channels, "mask": mask * 0 if empty else mask}.items():
                 files[name] = source / f"{number}_{name}.nii.gz"
                 factor = 1 if name == "mask" else scale
                 nib.save(nib.Nifti1Image(voxels * factor if factor != 1 else voxels, np.eye(4)), files[name])

@@ -216,3 +216,19 @@ def test_every_other_round_whole_validation_images_are_measured(site, make_learn
     plain = never.plan({"A": never.fingerprint(cohort)})
     never.prepare(cohort, plain)
     assert same(never.train(cohort, plain, never.train(cohort, plain, weights, 1).tensors, 2).tensors, second.tensors)
+
+
+def test_every_batch_is_told_with_its_place_its_loss_and_the_time_left(site, make_learner):
+    from konsil.progress import Progress, heard
+
+    home, cohort, recipe, weights = site
+    learner, told = make_learner(home), list[Progress]()
+    with heard(told.append):
+        first = learner.train(cohort, recipe, weights, 1)
+        learner.train(cohort, recipe, first.tensors, 2)
+    places = [(one.round, one.rounds, one.epoch, one.batch, one.batches) for one in told]
+    assert places == [(number, 2, 1, batch, 3) for number in (1, 2) for batch in (1, 2, 3)]
+    assert all(math.isfinite(one.loss) for one in told)
+    assert [one.left_s is None for one in told] == [True, False, False] * 2  # the first batch starts the clock
+    assert told[1].left_s > told[2].left_s > 0 == told[-1].left_s
+    assert told[-1].dice == first.metrics.get("pseudo_dice")

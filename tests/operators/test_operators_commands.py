@@ -17,6 +17,7 @@ from operators.batches import BatchOperator
 from operators.convert import ConvertOperator
 from operators.decide import DecideOperator
 from operators.deidentify import DeidentifyOperator
+from operators.export_model import ExportModelOperator
 from operators.freeze import FreezeOperator
 from operators.mask import MaskOperator
 from operators.orient import OrientOperator
@@ -48,6 +49,7 @@ def steps() -> list[KonsilOperator]:
         ReportOperator(task_id="h", cohort="ms"),
         FreezeOperator(task_id="i", cohort="ms", sign_off={}, seed=3),
         PredictOperator(task_id="j", cohort="ms", model="run-1"),
+        ExportModelOperator(task_id="j2", model="run-1", which="best"),
         TakePartOperator(task_id="k", run_name="run-1", until="rounds", patience_s=2.5),
         RunPhaseOperator(task_id="l", run_name="run-1", until="release"),
         PublishCharterOperator(task_id="m", run_name="run-1", form={}),
@@ -97,6 +99,22 @@ def test_a_run_that_is_over_skips_the_rest_but_for_the_last_task() -> None:
 def test_a_model_is_named_and_not_pointed_at() -> None:
     with pytest.raises(BadInput):
         PredictOperator(task_id="a", cohort="ms", model="../../elsewhere").arguments()
+    with pytest.raises(BadInput):
+        PredictOperator(task_id="a", cohort="ms", model="run-1", which="..").arguments()
+
+
+def test_the_best_round_is_taken_where_it_is_another_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KONSIL_HOME", str(tmp_path))
+    step = PredictOperator(task_id="a", cohort="ms", model="run-1", which="best")
+    assert step.arguments()[-1] == str(tmp_path / "models" / "run-1")  # the result is the best
+    (tmp_path / "models" / "run-1" / "best").mkdir(parents=True)
+    assert step.arguments()[-1] == str(tmp_path / "models" / "run-1" / "best")
+
+
+def test_a_model_is_exported_only_when_somebody_asked() -> None:
+    assert ExportModelOperator(task_id="a", model="run-1").arguments()[0] == "export-model"
+    with pytest.raises(AirflowSkipException):
+        ExportModelOperator(task_id="a", model="run-1", wanted="False").arguments()
 
 
 def test_no_stint_follows_when_the_rounds_are_over() -> None:

@@ -14,18 +14,19 @@ CASES = typer.Option(None, "--case", help="Only this case (sub-X_ses-Y); may be 
 
 
 def predict(cohort: str = COHORT, model: Path = MODEL, case: list[str] = CASES, result: Path = RESULT) -> None:
-    """Write lesion masks and a table of lesions into the cohort's derivatives. Research use only.
+    """Draw lesion masks; write DICOM segmentations, a table of lesions and a page for the cohort. Research use only.
 
-    The cohort needs registered T1w and oriented FLAIR images (konsil register), or it was adopted.
+    The cohort needs registered T1w and oriented FLAIR images (konsil register), or it was adopted. Locations of lesions
+    need brain masks (konsil mask), segmentations the DICOM of the FLAIR.
 
-    Example: konsil predict konsil-home/cohorts/ms-2026 --model konsil-home/runs/ms-1/model
+    Example: konsil predict konsil-home/cohorts/ms-2026 --model konsil-home/models/ms-1
     """
     from konsil.cohort.folder import SiteFolder
-    from konsil.learners.masks import apply
+    from konsil.prediction.step import predict as work
     from konsil.settings import Settings
 
     speak()
-    leave(apply(SiteFolder(Settings().home).locate(cohort), model, case or None), result=result)
+    leave(work(SiteFolder(Settings().home).locate(cohort), model, case or None), result=result)
 
 
 def register(app: typer.Typer) -> None:

@@ -16,6 +16,7 @@ from konsil.settings import Settings
 def run(
     charter: Path | None = typer.Argument(None, help="Charter (JSON) of a new run; see docs/formats/charter.md."),
     resume: str | None = typer.Option(None, "--resume", help="Go on with the run of this name."),
+    start: Path | None = typer.Option(None, "--start", help="Folder of the model that the charter starts from."),
     until: Phase | None = UNTIL,
     patience: float | None = PATIENCE,
     result: Path | None = RESULT,
@@ -30,6 +31,7 @@ def run(
     from konsil.federation.charter import read_charter
     from konsil.parties.ledger import Ledger
     from konsil.parties.opening import learner_at, open_centre
+    from konsil.parties.start import keep_given
 
     if (charter is None) == (resume is None):
         raise BadInput("It is not clear which run is meant", expected="either CHARTER.json or --resume RUN")
@@ -39,6 +41,8 @@ def run(
         name = read.run
         party = open_centre(settings.home, name)
         learner_at(settings.home)(read)  # refuses settings here that would otherwise fail at every site
+        if start is not None:
+            keep_given(start, party.ledger.folder)
         party.ledger.keep_charter(read)
     else:
         name = str(resume)

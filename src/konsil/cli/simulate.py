@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +17,7 @@ from konsil.types import Json
 
 if TYPE_CHECKING:
     from konsil.federation.steps import Step
+    from konsil.parties.simulation import Simulation
 
 
 def simulate(
@@ -21,6 +25,7 @@ def simulate(
     cohort: list[str] = typer.Option(..., "--cohort", help="SITE=FOLDER of a frozen cohort; once per site."),
     out: Path = typer.Option(..., "--out", help="Folder for the store, the homes, the model and the report."),
     workers: int | None = typer.Option(None, "--workers", min=1, help="Sites that work at once (KONSIL_WORKERS)."),
+    start: Path | None = typer.Option(None, "--start", help="Folder of the model that the charter starts from."),
     result: Path | None = RESULT,
 ) -> None:
     """Run a whole federation on this machine: real keys, real messages, a folder as store.
@@ -31,10 +36,14 @@ def simulate(
     """
     from konsil.federation.charter import read_charter
     from konsil.parties.simulation import Simulation
+    from konsil.parties.sinks import sinks_of
+    from konsil.trust.roster import CENTRE
 
     speak()
-    simulation = Simulation(read_charter(charter), places(cohort), out, workers or Settings().workers)
-    ending = simulation.run(tell)
+    simulation = Simulation(read_charter(charter), places(cohort), out, workers or Settings().workers, start)
+    simulation.sink = sinks_of(Settings(), simulation.charter.run, CENTRE, out)
+    with shown(simulation) as show:
+        ending = simulation.run(show)
     deliver({**ending.as_json(), "dice": simulation.summary["dice"], "report": str(simulation.report)}, result)
     table(simulation.summary)
     typer.echo(f"{ending.sentence}\nReport: {simulation.report}")
@@ -50,6 +59,20 @@ def places(pairs: list[str]) -> dict[str, Path]:
             raise BadInput("A cohort is not given as it should be", expected="SITE=FOLDER, each site once", got=pair)
         found[site] = Path(path)
     return found
+
+
+@contextmanager
+def shown(simulation: Simulation) -> Iterator[Callable[[str, Step], None]]:
+    """Bars on a terminal; in a log, one line per deed and a line of the training now and then."""
+    from konsil.cli.bar import bars
+    from konsil.progress import Lines, heard
+
+    if not sys.stderr.isatty():
+        with heard(Lines()):
+            yield tell
+        return
+    with bars(lambda: simulation.course) as bar:
+        yield lambda name, step: bar(step)
 
 
 def tell(name: str, step: Step) -> None:

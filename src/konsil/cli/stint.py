@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from konsil.cli.bar import bars
 from konsil.cli.door import deliver, speak
 from konsil.federation.steps import Phase, Step, Wait
+from konsil.progress import Lines, heard
 from konsil.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,8 +29,10 @@ def stint(
 ) -> None:
     """Go on with `party`; the result file gets state, sentence, round and phase. Exit code 1 if the run is aborted."""
     from konsil.parties.loop import go_on
+    from konsil.parties.sinks import sinks_of
 
     speak()
+    party.sink = sinks_of(settings, party.run, party.mailbox.me, party.ledger.folder)
     with shown(party) as show:
         ending = go_on(
             party,
@@ -44,34 +48,17 @@ def stint(
 
 @contextmanager
 def shown(party: Party) -> Iterator[Callable[[Step], None]]:
-    """A bar of the rounds on a terminal; in a log, one line whenever what is waited for changes."""
-    if not sys.stderr.isatty():
-        said: list[str] = []
-
-        def line(step: Step) -> None:
-            if isinstance(step, Wait) and said[-1:] != [step.why]:
-                said.append(step.why)
-                typer.echo(f"waiting {step.why}", err=True)
-
-        yield line
+    """Bars on a terminal; in a log, a line of the training now and then, and one when what is waited for changes."""
+    if sys.stderr.isatty():
+        with bars(lambda: party.course) as bar:
+            yield bar
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    said: list[str] = []
 
-    columns = (
-        TextColumn("{task.fields[what]}"),
-        BarColumn(),
-        TextColumn("round {task.completed:.0f}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("rounds", total=None, what="starting")
+    def line(step: Step) -> None:
+        if isinstance(step, Wait) and said[-1:] != [step.why]:
+            said.append(step.why)
+            typer.echo(f"waiting {step.why}", err=True)
 
-        def bar(step: Step) -> None:
-            number = getattr(step, "round", None)
-            what = f"waiting {step.why}" if isinstance(step, Wait) else f"phase {step.phase}"
-            progress.update(task, what=what[:60], total=party.course.end if party.course else None)
-            if number is not None:
-                progress.update(task, completed=number)
-
-        yield bar
+    with heard(Lines()):
+        yield line

@@ -58,11 +58,14 @@ def write_seg(
     writing the same mask twice gives the same bytes. Raises BadInput for a mask that is empty, not binary, or not on
     the grid of the series.
     """
+    from konsil.dicom.reading import discreet
+
     check_binary(mask)
     slices = ordered(source)
     shape, grid_affine = series_grid(slices)
     pixels = on_grid(mask.astype(np.uint8), np.asarray(affine, dtype=np.float64), (shape, grid_affine))
-    seg = describe(pixels, slices, creator, algorithm)
+    with discreet():  # highdicom's warnings repeat names
+        seg = describe(pixels, slices, creator, algorithm)
     make_repeatable(seg, slices[0], moment)
     with replacing(path) as part:
         seg.save_as(part)

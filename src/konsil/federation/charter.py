@@ -116,6 +116,23 @@ class EarlyStop(Part):
     least_gain: float = Field(default=0.0, ge=0, allow_inf_nan=False)
 
 
+class Start(Part):
+    """Given weights to start from: a model at the centre by name and the SHA-256 of its `model.safetensors`.
+
+    Channels are told apart by name. What the model does not know starts at 0 ("zero": at first it computes as before),
+    at the mean of its channels ("mean"), or drawn by the seed like a new network ("drawn").
+    """
+
+    model: RunName
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    new_channels: Literal["zero", "mean", "drawn"] = "zero"
+
+    @property
+    def sentence(self) -> str:
+        """What the custodian reads."""
+        return f"The first weights are those of the model {self.model} (SHA-256 {self.sha256[:12]}…), not drawn ones."
+
+
 def _is_default(value: object) -> bool:
     """Fields that came later are written only where they say something, so that earlier readers read what they can."""
     return value in (0, None, BestRound(), Divergence())
@@ -140,6 +157,7 @@ class Charter(Part):
     privacy: Privacy | None = Field(default=None, exclude_if=lambda value: value is None)
     secure_aggregation: SecureAggregation | None = Field(default=None, exclude_if=lambda value: value is None)
     fine_tune: FineTuning | None = Field(default=None, exclude_if=lambda value: value is None)
+    start: Start | None = Field(default=None, exclude_if=lambda value: value is None)
     quorum: Quorum = Field(default_factory=Quorum)
     deadlines: Deadlines = Field(default_factory=Deadlines)
     compare_with_local: bool = True

@@ -47,6 +47,11 @@ class Application:
         anat = self.cohort.derivatives / f"sub-{case.subject}" / f"ses-{case.session}" / "anat"
         return anat / f"{case}_{space}{ending}.nii.gz"
 
+    def sidecar(self, case: Case) -> Path:
+        """Where it is written what the mask was made from."""
+        mask = self.mask(case)
+        return mask.with_name(mask.name.replace(".nii.gz", ".json"))
+
     @property
     def table(self) -> Path:
         """Where the table of lesions lies."""
@@ -58,11 +63,20 @@ def apply(cohort: CohortFolder, model: Path, cases: Sequence[str] | None = None)
 
     Writes masks with sidecars and the table of lesions into `derivatives/konsil`. Raises Missing if there is no case.
     """
-    task = Application(cohort, open_model(model), file_name(model))
-    inputs = images_of(cohort, task.model.channels)
+    return draw(open_application(cohort, model), cases)
+
+
+def open_application(cohort: CohortFolder, model: Path) -> Application:
+    """The model in a folder, ready for a cohort."""
+    return Application(cohort, open_model(model), file_name(model))
+
+
+def draw(task: Application, cases: Sequence[str] | None = None) -> Outcome:
+    """`apply` with a model that is open."""
+    inputs = images_of(task.cohort, task.model.channels)
     chosen = sorted(inputs) if cases is None else [Case.parse(case) for case in cases]
     if not chosen:
-        raise Missing(f"the cohort {cohort.name} has no case to segment", hint="Prepare or adopt a cohort first")
+        raise Missing(f"the cohort {task.cohort.name} has no case to segment", hint="Prepare or adopt a cohort first")
     done: dict[str, Json] = {}
     aside: dict[str, str] = {}
     for number, case in enumerate(chosen, start=1):
@@ -83,7 +97,7 @@ def segment(task: Application, case: Case, images: Mapping[str, Path]) -> Json:
             raise Missing(f"the prepared {channel} is not there", hint="Run the steps orient and register first")
     sources = {channel: sha256_of(images[channel]) for channel in task.model.channels}
     target = task.mask(case)
-    sidecar = target.with_name(target.name.replace(".nii.gz", ".json"))
+    sidecar = task.sidecar(case)
     made_from = {"model": task.model.sha256, "images": sources}
     if target.is_file() and sidecar.is_file() and (kept := read_json(sidecar)).get("MadeFrom") == made_from:
         return dict(kept["Lesions"])

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 Recipe: TypeAlias = Json
 Fingerprint: TypeAlias = Json
 Split = Literal["train", "validation", "test"]
+NewChannels = Literal["zero", "mean", "drawn"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class SteeredLearner(Learner, Protocol):
     ``second model``  `train` takes `chain`: the name of a training whose momentum is kept apart from the federation's
     ``norms``         `norms` names the normalisation layers
     ``own plan``      `adapt` plans with this site's own settings
+    ``given weights`` `initial_from` starts from a given model (`TransferLearner`)
     """
 
     abilities: frozenset[str]
@@ -107,6 +109,16 @@ class SteeredLearner(Learner, Protocol):
 
     def adapt(self, recipe: Recipe) -> Recipe:
         """The recipe for this learner's own settings, made from the federation's merged fingerprint."""
+
+
+class TransferLearner(Learner, Protocol):
+    """A learner with the ability ``given weights``."""
+
+    def initial_from(self, recipe: Recipe, given: Path, new_channels: NewChannels) -> Tensors:
+        """First weights from a model folder: bit by bit, but for channels that the model does not know.
+
+        Raises Refused where the recipe's network or labels are not the model's.
+        """
 
 
 class Segmenter(Protocol):

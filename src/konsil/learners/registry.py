@@ -6,8 +6,9 @@ A learner's module is imported only when it is asked for, so that reading a char
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from konsil.errors import BadInput, BadSetting, Missing
 from konsil.files import read_json
@@ -16,6 +17,7 @@ from konsil.types import Json
 
 LEARNERS = {"nnunet": "konsil.learners.nnunet.learner:NnUNet"}
 MODELS = {"konsil.nnunet-recipe/1": "konsil.learners.nnunet.predict:open_model"}
+EXPORTS = {"konsil.nnunet-recipe/1": "konsil.learners.nnunet.export:export"}
 
 
 def names() -> list[str]:
@@ -45,10 +47,30 @@ def create(
 
 def open_model(folder: Path) -> Segmenter:
     """Open a model folder that a learner's `save` wrote; its recipe says which learner's."""
+    return cast(Segmenter, function_for(folder, MODELS)(folder))
+
+
+def export_model(folder: Path, out: Path, *, replace: bool = False) -> Json:
+    """Write a model folder in the layout of the framework that trained it, for people without Konsil.
+
+    Returns what the framework's own commands need to be told. Raises BadInput if there is something at `out`,
+    unless a zip may be replaced.
+    """
+    return cast(Json, function_for(folder, EXPORTS)(folder, out, replace=replace))
+
+
+def card_of(folder: Path) -> Json:
+    """The card beside a stored model; empty where there is none."""
+    card = folder / "model-card.json"
+    return read_json(card) if card.is_file() else {}
+
+
+def function_for(folder: Path, table: Mapping[str, str]) -> Any:
+    """The function that a table names for the kind of model in a folder."""
     if not (folder / "recipe.json").is_file():
         raise Missing("this is not a model folder", expected=f"a file recipe.json in {folder}")
     recipe = read_json(folder / "recipe.json")
-    if recipe.get("format") not in MODELS:
-        raise BadInput("the model is of an unknown kind", expected=" or ".join(MODELS), got=repr(recipe.get("format")))
-    module, _, function = MODELS[recipe["format"]].partition(":")
-    return cast(Segmenter, getattr(importlib.import_module(module), function)(folder))
+    if recipe.get("format") not in table:
+        raise BadInput("the model is of an unknown kind", expected=" or ".join(table), got=repr(recipe.get("format")))
+    module, _, function = table[recipe["format"]].partition(":")
+    return getattr(importlib.import_module(module), function)

@@ -18,6 +18,7 @@ WORDS = {
     "second model": "trains a second model beside the federation's",
     "norms": "names its normalisation layers",
     "own plan": "plans with settings of a single site",
+    "given weights": "starts from a given model",
 }
 
 
@@ -25,6 +26,7 @@ def fit_learner(charter: Charter, learner: Learner) -> Learner:
     """The learner itself, if it can do what the strategy needs; BadSetting otherwise."""
     needs = (*charter.rule.needs, *(["own plan"] if charter.own_settings else []))
     needs += ("steering", "second model") if charter.fine_tune else ()
+    needs = (*needs, *(["given weights"] if charter.start else []))
     offered: frozenset[str] = getattr(learner, "abilities", frozenset())
     lacking = [need for need in needs if need not in offered]
     if lacking:

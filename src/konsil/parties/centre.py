@@ -34,9 +34,10 @@ from konsil.federation.strategies.site_rule import model_of
 from konsil.parties.abilities import fit_learner, norms_of
 from konsil.parties.merging import Merging, alone, specs_of
 from konsil.parties.party import LearnerFor, Party
+from konsil.parties.start import first_weights, given_model
 from konsil.parties.summary import summarise
 from konsil.parties.summing import TooFewShares, Unopened
-from konsil.parties.words import round_line, weighted
+from konsil.parties.words import by_site, round_line, weighted
 from konsil.trust.roster import CENTRE
 from konsil.types import Json, Tensors
 
@@ -83,6 +84,8 @@ class CentreParty(Party):
         """Post the operator's charter to everybody it names."""
         charter = self.ledger.charter()
         self.check_learners(charter)
+        if charter.start is not None:
+            given_model(charter.start, self.home, self.ledger.folder)
         facts = {"sites": list(charter.sites), "rounds": charter.rounds, "title": charter.title}
         if charter.secure_aggregation is not None:
             charter = charter.with_keys({site: self.mailbox.keys_of(site) for site in charter.sites})
@@ -104,12 +107,14 @@ class CentreParty(Party):
             recipe = self.learner.plan({site: self.mailbox.read_json(letter) for site, letter in letters.items()})
             cases = {site: letter.manifest.facts["cases"] for site, letter in letters.items()}
             facts = {"sites": list(step.sites), "cases": cases, "seed": self.rules.seed, **masking}
+            facts |= {"recipe": recipe["sha256"]} if "sha256" in recipe else {}
             self._tell(Slot(Kind.recipe, CENTRE), recipe, facts)
             self.look()
-        first = self.learner.initial(self.recipe())
+        first = first_weights(self.rules.start, self.learner, self.recipe(), self.home, self.ledger.folder)
         if isinstance(self.rules.rule, ScaffoldChoice):
             first = with_controls(first)
-        self._post_global(0, first, {"included": {}, "refused": {}, "missing": []}, step.sites)
+        given = {"start": self.rules.start.sha256} if self.rules.start else {}
+        self._post_global(0, first, {"included": {}, "refused": {}, "missing": [], **given}, step.sites)
         log.info("recipe and first weights published for %s", ", ".join(step.sites))
 
     def _masking_keys(self, letters: Mapping[str, Letter]) -> Json | None:
@@ -186,6 +191,7 @@ class CentreParty(Party):
         merging.keep(step.round, included, self._post_global(step.round, tensors, facts, sites), rule)
         for site, remark in rule.remarks.items():
             log.warning("round %d: the update of %s %s", step.round, site, remark)
+        self.sink.write(step.round, by_site({site: letter.manifest.facts for site, letter in letters.items()}))
         return log.info(round_line(step, self.going.end, letters, before.received))
 
     def publish_baselines(self, step: PublishBaselines) -> None:

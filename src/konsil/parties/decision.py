@@ -45,6 +45,7 @@ def proposal(home: Path, run: str) -> Json:
         "rounds": charter.rounds,
         "strategy": in_words(charter.rule),
         "data": charter.data.model_dump(mode="json"),
+        "first_weights": charter.start.sentence if charter.start else "",
         "what_leaves_the_site": charter.what_leaves_the_site(),
         "decision": Ledger(home, run).decision(),
     }

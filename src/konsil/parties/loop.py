@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from konsil.errors import Unavailable
+from konsil.errors import Exhausted, Unavailable
 from konsil.federation.steps import Abort, Finish, Phase, Step, Wait
 from konsil.parties.party import Party
 from konsil.types import Json
@@ -61,7 +61,7 @@ def go_on(
     """Work until `until` is behind us, or nothing arrived for `patience_s` seconds, or the run has ended.
 
     Between two looks into the store lie 0.05 s at first, then an eighth of the wait so far, at most `poll_s`. `show`
-    hears of every step. A store that does not answer is waited for like a message.
+    hears of every step. A store that does not answer is waited for like a message, and so is a full GPU.
     """
     clock = clock or Clock()
     idle_since = clock.monotonic()
@@ -91,7 +91,10 @@ def _attempt(party: Party, until: Phase | None, show: Callable[[Step], None]) ->
     except Unavailable as error:
         log.warning("%s", error.sentence)
         phase = step.phase if step is not None else until or Phase.CHARTER
-        return Wait(phase, "for the store, which does not answer", round=getattr(step, "round", None))
+        why = "for the store, which does not answer"
+        if isinstance(error, Exhausted):
+            why = f"for room on this machine: {error.what}"
+        return Wait(phase, why, round=getattr(step, "round", None))
     return step
 
 

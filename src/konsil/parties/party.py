@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
 
-from konsil.errors import Missing
+from konsil.errors import BadMessage, Missing
 from konsil.federation.charter import Charter, parse_charter
 from konsil.federation.course import Course, course_of
 from konsil.federation.holdings import Holdings, kept, notes_of
@@ -28,6 +28,7 @@ from konsil.parties.abilities import fit_learner
 from konsil.parties.ledger import Ledger
 from konsil.parties.model_card import kept_rounds, model_card, write_card
 from konsil.parties.page import write_page
+from konsil.parties.sinks import Sink, Watched
 from konsil.trust.audit import Audit
 from konsil.trust.roster import CENTRE
 from konsil.types import Json, Tensors
@@ -51,6 +52,7 @@ class Party:
         self._recipe: Json | None = None
         self._letters: dict[Slot, Letter] = {}
         self.deeds: dict[type, Callable[[Any], None]] = {}
+        self.sink: Sink = Watched([])  # who else wants to see the figures of the rounds
 
     def next(self) -> Step:
         """What is to be done now; looks into the mailbox, does nothing."""
@@ -122,9 +124,13 @@ class Party:
         return self._letters[slot]
 
     def recipe(self) -> Json:
-        """The common recipe."""
+        """The common recipe. BadMessage unless it is the one whose hash the centre signed in its manifest."""
         if self._recipe is None:
-            self._recipe = self.mailbox.read_json(self.letter(Kind.recipe))
+            letter = self.letter(Kind.recipe)
+            recipe, named = self.mailbox.read_json(letter), letter.manifest.facts.get("recipe")
+            if named not in (None, recipe.get("sha256")):
+                raise BadMessage("the recipe is not the one that its manifest names", expected=f"{str(named)[:12]}…")
+            self._recipe = recipe
         return self._recipe
 
     def global_model(self, round: int) -> Tensors:  # noqa: A002

@@ -22,6 +22,7 @@ from pathlib import Path
 from konsil.cohort.frozen import read_frozen
 from konsil.errors import BadInput, KonsilError
 from konsil.federation.charter import Charter
+from konsil.federation.course import Course
 from konsil.federation.mailbox import Mailbox
 from konsil.federation.steps import Abort, Finish, Step, Wait
 from konsil.files import read_json
@@ -30,7 +31,9 @@ from konsil.parties.ledger import Ledger
 from konsil.parties.loop import Ending
 from konsil.parties.opening import learner_at
 from konsil.parties.party import LearnerFor, Party
+from konsil.parties.sinks import Sink, Watched
 from konsil.parties.site import SiteParty
+from konsil.parties.start import keep_given
 from konsil.storage.folder import FolderStore
 from konsil.trust.identity import Identity
 from konsil.trust.membership import Connection
@@ -60,19 +63,23 @@ class Seat:
 class Simulation:
     """The federation of `charter` below `out`; `cohorts` maps every site to the folder of a frozen cohort.
 
-    Started again with the same charter it goes on where it stopped. `learner_for(home)` is for tests.
+    Started again with the same charter it goes on where it stopped. `start` is the folder of the model that the charter
+    starts from; `sink` gets the centre's figures. `learner_for(home)` is for tests.
     """
 
     charter: Charter
     cohorts: Mapping[str, Path]
     out: Path
     workers: int = 1
+    start: Path | None = None
     learner_for: Callable[[Path], LearnerFor] = field(default=learner_at)
+    sink: Sink = field(default_factory=lambda: Watched([]))
 
     def run(self, show: Show = lambda name, step: None) -> Ending:
         """Work to the end. Raises BadInput for cohorts that do not fit, KonsilError for a site that cannot go on."""
         self._furnish()
         centre = sit_down(self._seat(CENTRE), self.learner_for)
+        centre.sink = self.sink
         with ExitStack() as stack:
             spawn = multiprocessing.get_context("spawn")
             count = min(self.workers, len(self.charter.sites)) if self.workers > 1 else 0
@@ -88,6 +95,11 @@ class Simulation:
     def _ending(self, last: Finish | Abort, centre: Party) -> Ending:
         newest = centre.look().latest_global()
         return Ending("finished" if isinstance(last, Finish) else "aborted", last.why, newest, last.phase)
+
+    @property
+    def course(self) -> Course | None:
+        """Where the run is going, once the centre has looked."""
+        return sit_down(self._seat(CENTRE), self.learner_for).course
 
     @property
     def summary(self) -> Json:
@@ -125,6 +137,8 @@ class Simulation:
         Roster(centre=keys[CENTRE], sites={site: keys[site] for site in self.charter.sites}).save(home)
         Connection(endpoint=(self.out / "store").resolve().as_uri()).save(home)
         Ledger(home, self.charter.run).keep_charter(self.charter)
+        if self.start is not None:
+            keep_given(self.start, Ledger(home, self.charter.run).folder)
         for site, cohort in cohorts.items():
             Ledger(seats[site].home, self.charter.run).decide(accepted=True, by="simulation", cohort=cohort)
 

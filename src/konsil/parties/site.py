@@ -122,11 +122,13 @@ class SiteParty(Party):
         is_drawn = self.rules.privacy is not None or self.is_masked
         tensors, facts = outgoing.once(step.round, make) if is_drawn else make()
         self._send(Slot(Kind.update, self.mailbox.me, step.round), tensors, facts)
+        self.sink.write(step.round, {**facts["metrics"], "seconds": facts["seconds"]})
         log.info("round %d of %d: %s", step.round, self.going.end, figures_line(facts["metrics"], facts["seconds"]))
 
     def trained(self, number: int) -> Message:
         """The update of a round as it is posted, and its facts."""
         base = self.letter(Kind.global_, round=number - 1)
+        self.learner.prepare(self.cohort(), self.recipe())  # does nothing, unless somebody changed what it had made
         message, began = dict(self.message(number - 1)), time.monotonic()
         try:
             update = self.rounds(message).train(self.cohort(), message, number)

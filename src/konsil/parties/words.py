@@ -58,6 +58,12 @@ def weighted(facts: Mapping[str, Json]) -> dict[str, float]:
     }
 
 
+def by_site(facts: Mapping[str, Json]) -> dict[str, float]:
+    """Figures of a round for a plot: means over cases by name, and every site's as `<site>/<name>`."""
+    single = {f"{site}/{name}": value for site, fact in facts.items() for name, value in number_table(fact).items()}
+    return weighted(facts) | single
+
+
 def number_table(facts: Json) -> dict[str, float]:
     """The metrics of an update that are numbers in their range; whatever else a site wrote there is left out."""
     metrics = facts.get("metrics")

@@ -18,7 +18,7 @@ from konsil.learners.nnunet import environment
 from konsil.learners.nnunet import recipe as recipes
 from konsil.learners.nnunet.dataset import cases_of, check_fit
 from konsil.learners.nnunet.settings import parse_data, parse_settings
-from konsil.learners.protocol import Split, Update
+from konsil.learners.protocol import NewChannels, Split, Update
 from konsil.types import Json, Steering, Tensors
 
 if TYPE_CHECKING:
@@ -43,15 +43,21 @@ class NnUNet:
     @property
     def abilities(self) -> frozenset[str]:
         """What strategies may ask for; steps are plain gradient steps only without momentum."""
-        always = {"steering", "second model", "norms", "own plan"}
+        always = {"steering", "second model", "norms", "own plan", "given weights"}
         return frozenset(always if self.settings.momentum else always | {"plain steps"})
 
     def fingerprint(self, cohort: FrozenCohort) -> Json:
         """Describe the training and validation cases in numbers."""
         with environment.at(self.home):
+            from konsil.learners.nnunet import room
             from konsil.learners.nnunet.fingerprint import extract
 
-            return extract(cohort, self.data, self.settings)
+            for case in cases_of(cohort, self.data):
+                room.check(case)
+            found = extract(cohort, self.data, self.settings)
+        if not found["intensities"]:
+            log.warning("no case of %s has a labelled voxel: it can only teach what is no label", cohort.name)
+        return found
 
     def plan(self, fingerprints: Mapping[str, Json]) -> Json:
         """Merge the sites' fingerprints and let nnU-Net plan, without images."""
@@ -93,6 +99,14 @@ class NnUNet:
             from konsil.learners.nnunet import network, tensors
 
             return tensors.read(network.build(recipe))
+
+    def initial_from(self, recipe: Json, given: Path, new_channels: NewChannels) -> Tensors:
+        """The weights of a given model folder, mapped by the names of the channels."""
+        self._accept(recipe)
+        with environment.at(self.home):
+            from konsil.learners.nnunet.transfer import transferred
+
+            return transferred(recipe, given, new_channels)
 
     def train(
         self,

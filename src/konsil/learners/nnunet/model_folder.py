@@ -35,14 +35,19 @@ def write(recipe: Json, trained: Tensors, folder: Path) -> None:
     tensors.write(built, trained)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RECIPE).unlink(missing_ok=True)
-    write_json(folder / "plans.json", plans_for_prediction(recipe))
-    write_json(folder / "dataset.json", recipe["dataset"])
-    write_json(folder / "dataset_fingerprint.json", recipe["fingerprint"])
-    with replacing(folder / "fold_all" / "checkpoint_final.pth") as part:
-        torch.save(checkpoint(recipe, built), part)
+    write_nnunet(recipe, built, folder)
     with replacing(folder / WEIGHTS) as part:
         save_file(dict(trained), part, metadata={"recipe": recipe["sha256"]})
     write_json(folder / RECIPE, recipe)
+
+
+def write_nnunet(recipe: Json, built: nn.Module, folder: Path) -> None:
+    """Write what nnU-Net's predictor reads: plans, dataset.json, fingerprint and a checkpoint of the fold "all"."""
+    write_json(folder / "plans.json", plans_for_prediction(recipe))
+    write_json(folder / "dataset.json", recipe["dataset"])
+    write_json(folder / "dataset_fingerprint.json", recipe["fingerprint"])
+    with replacing(folder / "fold_all" / "checkpoint_final.pth") as part, part.open("wb") as stream:
+        torch.save(checkpoint(recipe, built), stream)  # given a path, torch writes its name into the file
 
 
 def checkpoint(recipe: Json, built: nn.Module) -> Json:
@@ -57,14 +62,24 @@ def checkpoint(recipe: Json, built: nn.Module) -> Json:
 
 def read(folder: Path) -> tuple[Json, nn.Module, str]:
     """Recipe, network with the trained weights, and SHA-256 of the weights' file."""
+    recipe = read_recipe(folder)
+    built = network.build(recipe)
+    tensors.write(built, read_weights(folder))
+    return recipe, built, sha256_of(folder / WEIGHTS)
+
+
+def read_recipe(folder: Path) -> Json:
+    """The recipe of a model folder, checked."""
     if not (folder / RECIPE).is_file():
         raise Missing("this is not a model folder", expected=f"{RECIPE} and {WEIGHTS} in {folder}")
     recipe = read_json(folder / RECIPE)
     check(recipe)
+    return recipe
+
+
+def read_weights(folder: Path) -> Tensors:
+    """The tensors of a model folder, float32 by name."""
     try:
-        trained = load_file(folder / WEIGHTS)
+        return load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise BadInput("the model's weights cannot be read", expected=f"{folder / WEIGHTS}") from error
-    built = network.build(recipe)
-    tensors.write(built, trained)
-    return recipe, built, sha256_of(folder / WEIGHTS)

@@ -22,9 +22,10 @@ from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMu
 from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 
 from konsil.cohort.frozen import FrozenCohort
-from konsil.errors import BadMessage, BadSetting, Diverged, Missing, Unavailable
+from konsil.errors import BadMessage, BadSetting, Diverged, Exhausted, Missing
 from konsil.files import read_json
 from konsil.learners.nnunet import device, environment, keepsake, preparation, tensors
+from konsil.learners.nnunet.meter import Meter
 from konsil.learners.nnunet.recipe import PLANS, configuration_of, settings_of
 from konsil.learners.nnunet.steering import steered
 from konsil.learners.protocol import Update
@@ -61,6 +62,7 @@ class Session:
         self.made_from: Json = {}
         self.last: tuple[str, int] | None = None  # chain and round whose momentum the warm optimizer holds
         self.loaders: list[Any] = []
+        self.meter = Meter()
         atexit.register(weakref.finalize(self, finish, self.loaders))  # whichever comes first
 
     def round(
@@ -86,6 +88,7 @@ class Session:
             trainer.current_epoch = (number - 1) * settings_of(recipe).local_epochs
             trainer.steps_done = 0
         with self.enough_memory(), steered(trainer, steering) as rates:
+            self.meter.begin(number, rounds, settings_of(recipe).local_epochs)
             for _ in range(settings_of(recipe).local_epochs):
                 run_epoch(trainer)
         metrics = self.judge(trainer, number)
@@ -93,6 +96,7 @@ class Session:
         kept = keepsake.take(trainer, number, weights=trained if chain == ALONE else None)
         keepsake.save(self.folder / chain, kept, recipe["sha256"])
         self.last = (chain, number)
+        self.meter.dice = metrics.get("pseudo_dice", self.meter.dice)
         metrics["seconds"] = time.monotonic() - began
         log.info("round %d of %d (%s): %s", number, rounds, chain, spoken(metrics))
         return Update(trained, len(cohort.split("train")), trainer.steps_done, metrics, rates.total)
@@ -114,10 +118,11 @@ class Session:
 
     def warm(self, cohort: FrozenCohort, recipe: Json) -> Any:
         """The trainer with network and loaders, made at the first call and when recipe or cohort change."""
-        made_from = preparation.identity(cohort, recipe)
+        made_from = preparation.edition(self.home, cohort, recipe)
         if self.trainer is None or self.made_from != made_from:
             self.close()
             self.trainer, self.last = start(self.home, recipe, self.extra_rounds), None
+            self.trainer.after_batch = self.meter.after_batch
             self.loaders += [self.trainer.dataloader_train, self.trainer.dataloader_val]
             self.made_from = made_from
         return self.trainer
@@ -129,12 +134,12 @@ class Session:
 
     @contextlib.contextmanager
     def enough_memory(self) -> Iterator[None]:
-        """Unavailable where the GPU's memory is full. The batch stays what was planned."""
+        """Exhausted where the GPU's memory is full. The batch stays what was planned."""
         try:
             yield
         except torch.OutOfMemoryError as error:
             self.close()  # what is left of it holds memory
-            raise Unavailable(
+            raise Exhausted(
                 "the GPU's memory is full, so this round was not trained",
                 expected="room for the planned patch and batch, which Konsil never makes smaller by itself",
                 hint="End other work on the card, or let the centre plan for less with gpu_memory_target_gb",

@@ -8,6 +8,7 @@ can be off (as in nnU-Net's nnUNetTrainerNoDA), and no picture or checkpoint is 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -80,6 +81,14 @@ class KonsilTrainer(nnUNetTrainer):  # type: ignore[misc]
         self.disable_checkpointing = True
         self.logger = Record()
         self.steps_done = 0
+        self.after_batch: Callable[[int, float], None] | None = None  # who wants to hear of it: batches, loss
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """nnU-Net's step, and a word about it."""
+        done: dict[str, Any] = super().train_step(batch)
+        if self.after_batch is not None:
+            self.after_batch(self.num_iterations_per_epoch, float(done["loss"]))
+        return done
 
     def count_step(self, *_: Any) -> None:
         """Count a step of the optimizer; a gradient scaler skips those whose gradients overflowed."""
