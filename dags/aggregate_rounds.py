@@ -40,6 +40,7 @@ next updates, go on. When the sites are slower than the centre's patience, the n
     doc_md=DOC,
     schedule=None,
     catchup=False,
+    max_active_runs=10_000,  # Airflow's 16 would let a seventeenth federation wait for the others
     params=FORM,
     tags=["centre", "federation", "stint"],
     render_template_as_native_obj=True,

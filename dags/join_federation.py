@@ -60,6 +60,7 @@ Stop or restart anything at any time: it continues where it was.
     doc_md=DOC,
     schedule=[CHARTERS],
     catchup=False,
+    max_active_runs=10_000,  # Airflow's 16 would let a seventeenth federation wait for the others
     params=FORM,
     tags=["site", "federation"],
     render_template_as_native_obj=True,

@@ -155,6 +155,7 @@ A site that stays silent does not stop the others as long as the quorum holds; t
     doc_md=DOC,
     schedule=None,
     catchup=False,
+    max_active_runs=10_000,  # Airflow's 16 would let a seventeenth federation wait for the others
     params=FORM,
     tags=["centre", "federation"],
     render_template_as_native_obj=True,

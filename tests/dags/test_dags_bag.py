@@ -106,6 +106,12 @@ def test_waits_start_in_the_triggerer(bag: Any) -> None:
     assert all(task.start_from_trigger for task in waits)
 
 
+def test_thousands_of_federations_may_wait_at_once(bag: Any) -> None:
+    for dag in bag.dags.values():
+        if any(task.start_from_trigger for task in dag.tasks):
+            assert dag.max_active_runs >= 10_000, f"{dag.dag_id} would let federations wait for one another"
+
+
 def test_a_dag_that_waits_has_a_default_for_every_field(bag: Any) -> None:
     """Airflow 3.3.2's triggerer validates the form without the run's values, and dies of a field without one."""
     for dag in bag.dags.values():

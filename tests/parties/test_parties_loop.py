@@ -62,6 +62,20 @@ def test_pauses_grow_to_the_longest_and_keep_within_the_patience(make_world: Cal
     assert fake.time == pytest.approx(10)
 
 
+def test_a_look_that_takes_long_is_made_less_often(make_world: Callable[..., Any]) -> None:
+    world, fake = make_world(), Fake()
+    party = world.party("centre")
+    look = party.next
+
+    def slow() -> Any:
+        fake.time += 0.5
+        return look()
+
+    party.next = slow
+    go_on(party, patience_s=10, poll_s=0.25, clock=fake.clock())
+    assert fake.pauses[:5] == pytest.approx([1.0] * 5)
+
+
 def test_a_warm_centre_goes_through_a_whole_federation_in_one_stint(make_world: Callable[..., Any]) -> None:
     world, fake = make_world(rounds=2), Fake()
     ending = go_on(world.party("centre"), patience_s=5, clock=fake.clock(lambda: world.work("A", "B", "C")))

@@ -24,6 +24,7 @@ from konsil.types import Json
 State = Literal["done", "waiting", "aborted", "finished"]
 FIRST_PAUSE_S = 0.05
 LOOKS_PER_WAIT = 8  # a wait becomes an eighth longer at most than it had to be
+LOOKS_LEAVE = 2.0  # times as long as a look takes is not looked: with many buckets a look is work
 log = logging.getLogger(__name__)
 
 
@@ -60,12 +61,14 @@ def go_on(
 ) -> Ending:
     """Work until `until` is behind us, or nothing arrived for `patience_s` seconds, or the run has ended.
 
-    Between two looks into the store lie 0.05 s at first, then an eighth of the wait so far, at most `poll_s`. `show`
-    hears of every step. A store that does not answer is waited for like a message.
+    Between two looks into the store lie 0.05 s at first, then an eighth of the wait so far, at most `poll_s`, and twice
+    what a look takes where that is more. `show` hears of every step. A store that does not answer is waited for like a
+    message.
     """
     clock = clock or Clock()
     idle_since = clock.monotonic()
     while True:
+        looked_at = clock.monotonic()
         step = _attempt(party, until, show)
         ending = _ending(step, until)
         if ending is not None:
@@ -73,11 +76,13 @@ def go_on(
         if not isinstance(step, Wait):
             idle_since = clock.monotonic()
             continue
-        waited = clock.monotonic() - idle_since
+        now = clock.monotonic()
+        waited, took = now - idle_since, now - looked_at
         left = patience_s - waited
         if left <= 0:
             return Ending("waiting", f"Waiting {step.why}.", step.round, step.phase)
-        clock.sleep(min(max(FIRST_PAUSE_S, waited / LOOKS_PER_WAIT), left, poll_s))
+        pause = min(max(FIRST_PAUSE_S, waited / LOOKS_PER_WAIT), poll_s)
+        clock.sleep(min(max(pause, LOOKS_LEAVE * took), left))
 
 
 def _attempt(party: Party, until: Phase | None, show: Callable[[Step], None]) -> Step:

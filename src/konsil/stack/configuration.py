@@ -110,7 +110,7 @@ def sections(place: Place, dags: Path, keys: dict[str, dict[str, str]]) -> dict[
             "enable_health_check": "False",
         },
         "dag_processor": {"parsing_processes": "1", "min_file_process_interval": "600", "refresh_interval": "30"},
-        "triggerer": {"capacity": "100"},
+        "triggerer": {"capacity": "10000"},
         "workers": {"execution_api_timeout": "30", "min_heartbeat_interval": "1"},
         "logging": {"base_log_folder": str(place.airflow_home / "logs")},
     }
