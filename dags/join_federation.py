@@ -66,9 +66,10 @@ Stop or restart anything at any time: it continues where it was.
     render_template_as_native_obj=True,
     default_args={
         "owner": "data custodian",
-        "retries": 3,
+        "retries": 8,  # a quarter of an hour: longer than a store or a database is usually away
         "retry_delay": timedelta(seconds=5),
-        "retry_exponential_backoff": True,
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=5),
         "run_name": RUN,
         "patience_s": 0,
     },

@@ -161,9 +161,10 @@ A site that stays silent does not stop the others as long as the quorum holds; t
     render_template_as_native_obj=True,
     default_args={
         "owner": "central operator",
-        "retries": 3,
+        "retries": 8,  # a quarter of an hour: longer than a store or a database is usually away
         "retry_delay": timedelta(seconds=5),
-        "retry_exponential_backoff": True,
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=5),
         "run_name": RUN,
         "patience_s": 0,
     },

@@ -55,6 +55,7 @@ def train_rounds() -> None:
         until="rounds",
         patience_s="{{ params.patience_s }}",
         last=True,
+        stint=True,
     )
     next_stint = StintOperator(
         task_id="next_stint",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,21 @@ def test_each_can_be_triggered_with_what_the_form_proposes(bag: Any, name: str) 
 @pytest.mark.parametrize("name", sorted(IDS))
 def test_tasks_are_tried_again(bag: Any, name: str) -> None:
     assert all(task.retries >= 2 for task in bag.dags[name].tasks)
+
+
+@pytest.mark.parametrize("name", ["join_federation", "run_federation"])
+def test_tasks_of_a_federation_are_tried_for_longer_than_a_store_is_away(bag: Any, name: str) -> None:
+    """What Airflow 3.3 calls exponential is the factor between two pauses."""
+    for task in bag.dags[name].tasks:
+        pauses = [
+            min(task.retry_delay * task.retry_exponential_backoff**n, task.max_retry_delay) for n in range(task.retries)
+        ]
+        assert sum(pauses, timedelta()) > timedelta(minutes=15)
+
+
+def test_the_working_tasks_of_stints_hand_over(bag: Any) -> None:
+    stints = {task.task_id for dag in bag.dags.values() for task in dag.tasks if getattr(task, "stint", False)}
+    assert stints == {"train", "aggregate"}
 
 
 def test_a_cohort_is_prepared_in_this_order(bag: Any) -> None:

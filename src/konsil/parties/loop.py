@@ -22,6 +22,7 @@ from konsil.parties.party import Party
 from konsil.types import Json
 
 State = Literal["done", "waiting", "aborted", "finished"]
+AWAY = "for the store, which does not answer"
 FIRST_PAUSE_S = 0.05
 LOOKS_PER_WAIT = 8  # a wait becomes an eighth longer at most than it had to be
 LOOKS_LEAVE = 2.0  # times as long as a look takes is not looked: with many buckets a look is work
@@ -30,12 +31,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Ending:
-    """Why a stint stopped: the state, a sentence, the round in work (None outside the rounds) and the phase."""
+    """Why a stint stopped: the state, a sentence, the round in work (None outside the rounds) and the phase.
+
+    `held`: a deed of this party may be open, but the store does not answer or the operator paused the run. Whoever
+    meant to have that deed done has to come back.
+    """
 
     state: State
     sentence: str
     round: int | None = None
     phase: Phase = Phase.CHARTER
+    held: bool = False
 
     def as_json(self) -> Json:
         """The form of `--result`."""
@@ -80,7 +86,7 @@ def go_on(
         waited, took = now - idle_since, now - looked_at
         left = patience_s - waited
         if left <= 0:
-            return Ending("waiting", f"Waiting {step.why}.", step.round, step.phase)
+            return Ending("waiting", f"Waiting {step.why}.", step.round, step.phase, _is_held(party, step))
         pause = min(max(FIRST_PAUSE_S, waited / LOOKS_PER_WAIT), poll_s)
         clock.sleep(min(max(pause, LOOKS_LEAVE * took), left))
 
@@ -96,8 +102,14 @@ def _attempt(party: Party, until: Phase | None, show: Callable[[Step], None]) ->
     except Unavailable as error:
         log.warning("%s", error.sentence)
         phase = step.phase if step is not None else until or Phase.CHARTER
-        return Wait(phase, "for the store, which does not answer", round=getattr(step, "round", None))
+        return Wait(phase, AWAY, round=getattr(step, "round", None))
     return step
+
+
+def _is_held(party: Party, step: Wait) -> bool:
+    """Whether a wait says nothing about whose turn it is."""
+    course = party.course
+    return step.why == AWAY or (course is not None and (course.paused is not None or course.aborted is not None))
 
 
 def _ending(step: Step, until: Phase | None) -> Ending | None:

@@ -59,7 +59,10 @@ def link_dags(place: Place) -> Path:
 
 
 def configure(place: Place) -> None:
-    """Write airflow.cfg, accounts and DAG links of a place. Keys are made once; everything else is written anew."""
+    """Write airflow.cfg, accounts and DAG links of a place.
+
+    Keys are made once, and another database that somebody named there stays; everything else is written anew.
+    """
     path = place.airflow_home / "airflow.cfg"
     old = configparser.ConfigParser(interpolation=None)
     old.read(path)
@@ -92,7 +95,9 @@ def sections(place: Place, dags: Path, keys: dict[str, dict[str, str]]) -> dict[
             "simple_auth_manager_users": ",".join(f"{name}:{role}" for name, role in roles(place).items()),
             "simple_auth_manager_passwords_file": str(place.airflow_home / "passwords.json"),
         },
-        "database": {"sql_alchemy_conn": f"sqlite:///{place.airflow_home}/airflow.db"},
+        "database": {
+            "sql_alchemy_conn": kept("database", "sql_alchemy_conn", f"sqlite:///{place.airflow_home}/airflow.db")
+        },
         "api": {
             "host": HOST,
             "port": str(place.port),

@@ -27,6 +27,7 @@ class Instant:
 
     def __init__(self, settings: dict[str, Any], *, home: Path, run: str, **rest: Any) -> None:
         self.home, self.run, self.pause_s = home, run, float(settings.get("pause_s", 0.0))
+        self.seed = (home.parent if home.name == "home" else home).name.lower().encode()  # a stack's home, or any other
 
     def fingerprint(self, cohort: Any) -> dict[str, Any]:
         return {"cases": len(cohort.split("train"))}
@@ -43,14 +44,14 @@ class Instant:
     def train(self, cohort: Any, recipe: Any, tensors: Any, round: int) -> Update:  # noqa: A002
         began = time.time()
         time.sleep(self.pause_s)
-        made = drawn(tensors["w"], [round, *self.home.parent.name.encode()])
+        made = drawn(tensors["w"], [round, *self.seed])
         line = {"round": round, "began": began, "ended": time.time()}
         with (self.home / "runs" / self.run / "trainings.jsonl").open("a") as journal:
             journal.write(json.dumps(line) + "\n")
         return Update({"w": made}, len(cohort.split("train")), 1, {"loss": float(np.square(made).mean())})
 
     def baseline(self, cohort: Any, recipe: Any, tensors: Any) -> dict[str, Any]:
-        return {"w": drawn(tensors["w"], [0, *self.home.parent.name.encode()])}
+        return {"w": drawn(tensors["w"], [0, *self.seed])}
 
     def evaluate(self, cohort: Any, recipe: Any, tensors: Any, split: Any) -> list[CaseMetrics]:
         score = {"lesion": float(1 / (1 + np.square(tensors["w"]).mean()))}
