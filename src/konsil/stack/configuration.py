@@ -3,12 +3,12 @@
 What was tried with Airflow 3.3.2: the scheduler's idle pause decides the latency, 0.5 s is half the default; three
 parallel tasks instead of 32 save 30 processes; 30 s instead of 5 for the first call of a task keeps a busy machine from
 losing it; DAG files are read again after ten minutes, not one, because each reading costs an interpreter, and a busy
-machine gets minutes instead of 30 s to read one, because a file that took longer is missing for those ten minutes. A task whose
-process vanished is given up after 60 s instead of 300, and one whose scheduler vanished too is taken over after 20 s
-instead of 300 (a scheduler looks for such orphans only at its start and then at this interval), so that a restarted
-site goes on soon. The end of a task that parks is noticed after 1 s instead of 5: answered earlier, Airflow would fail
-it (docs/airflow.md). The file
-holds the keys of the instance (mode 600) and is written once; `AIRFLOW_HOME=<place>/airflow airflow …` works by hand.
+machine gets minutes instead of 30 s to read one, because a file that took longer is missing for those ten minutes. A
+task whose process vanished is given up after 60 s instead of 300, and one whose scheduler vanished too is taken over
+after 20 s instead of 300 (a scheduler looks for such orphans only at its start and then at this interval), so that a
+restarted site goes on soon. The end of a task that parks is noticed after 1 s instead of 5: answered earlier, Airflow
+would fail it (docs/airflow.md). Ten thousand runs may wait in the triggerer instead of a thousand. The file holds the
+keys of the instance (mode 600) and is written once; `AIRFLOW_HOME=<place>/airflow airflow …` works by hand.
 """
 
 from __future__ import annotations
