@@ -88,7 +88,8 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
             village.up()
             for mode, patience_s in MODES.items():
                 run, began, load = f"bench-{mode}", time.monotonic(), os.getloadavg()[0]
-                village.start(run, rounds=chosen.rounds, pause_s=chosen.train_s, patience_s=patience_s)
+                patience = {"patience_s": patience_s, "site_patience_s": patience_s}
+                village.start(run, rounds=chosen.rounds, pause_s=chosen.train_s, **patience)
                 village.wait_for_end(run, timeout_s=1800)
                 stints = {name: len(village.stints(name, run)) for name in (CENTRE, *sites)}
                 found[mode] = {**summary(rounds(village, run)), "stints": stints, "load_before": round(load, 1)}
