@@ -11,7 +11,8 @@ in the global model's facts):
     stint_s  the same when centre and sites have to be woken
     of it: centre_s until the global model lies in the store, site_s from there to the training
 
-Moving the models is not taken off, and they are tiny. Medians and ranges over the rounds.
+Moving the models is not taken off, and they are tiny. Medians and ranges over the rounds but the first, in which the
+centre has to be woken in either federation; it is told as `first_s`.
 
     python bench/orchestration.py --json build/bench/orchestration.json
 """
@@ -92,7 +93,13 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
                 village.start(run, rounds=chosen.rounds, pause_s=chosen.train_s, **patience)
                 village.wait_for_end(run, timeout_s=1800)
                 stints = {name: len(village.stints(name, run)) for name in (CENTRE, *sites)}
-                found[mode] = {**summary(rounds(village, run)), "stints": stints, "load_before": round(load, 1)}
+                first, *others = rounds(village, run)
+                found[mode] = {
+                    **summary(others),
+                    "first_s": round(first["whole_s"], 2),
+                    "stints": stints,
+                    "load_before": round(load, 1),
+                }
                 found[mode]["seconds"] = round(time.monotonic() - began, 1)
                 print(line(mode, found[mode]), flush=True)
         finally:
