@@ -13,6 +13,7 @@ from konsil.errors import Unavailable
 from konsil.federation.control import Action
 from konsil.parties import lookout as room
 from konsil.parties.lookout import Lookout
+from konsil.parties.site import SiteParty
 from konsil.parties.steering import steer
 from konsil.storage.folder import FolderStore
 
@@ -100,6 +101,23 @@ def test_a_deadline_wakes_although_nothing_was_posted(
     passed = time.monotonic() + 61
     monkeypatch.setattr(time, "monotonic", lambda: passed)
     assert watcher.ready("lines-1"), "two are enough for the recipe"
+
+
+def test_what_was_refused_is_looked_at_again_after_a_minute(
+    make_enrolled: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, clock = make_enrolled(), [1000.0]
+    world.work_until(lambda: world.newest() == 1)
+    world.work("A")
+    world.store.put("global", "lines-1/rounds/0002/global/rubbish", b"?")
+    watcher = Lookout(world.home("A"))
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    asked = Counter[str]()
+    honest = SiteParty.next
+    monkeypatch.setattr(SiteParty, "next", lambda party: asked.update(["next"]) or honest(party))
+    for clock[0] in (1000.0, 1030.0, 1059.0, 1061.0):
+        assert not watcher.ready("lines-1")
+    assert asked["next"] == 2, "at once, and after a minute"
 
 
 def test_a_run_is_quiet_since_its_last_message_whoever_posted_it(make_enrolled: Callable[..., Any]) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from konsil.errors import Unavailable
 from konsil.federation.mailbox import open_store, owners, runs
-from konsil.federation.mailbox_keys import WATCHED
+from konsil.federation.mailbox_keys import LOOK_S, WATCHED
 from konsil.federation.slot import Kind, Slot
 from konsil.federation.steps import Phase, Step, Wait
 from konsil.parties.ledger import Ledger
@@ -113,6 +113,8 @@ class Lookout:
         step, due = party.next(), float("inf")
         if isinstance(step, Wait) and step.until is not None:
             due = time.monotonic() + max(0.5, (step.until - party.mailbox.now()).total_seconds())
+        if party.mailbox.refused:  # new keys of its sender, which lie elsewhere, may make it good
+            due = min(due, time.monotonic() + LOOK_S)
         self._seen[run] = Seen(state, step, due)
         return step
 
