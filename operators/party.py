@@ -61,5 +61,6 @@ class PartyOperator(KonsilOperator):
             raise AirflowSkipException(why)
         if result.get("held") and not self.stint:
             self.log.info("%s Looking again in %.0f s.", why, HELD_S)
-            raise AirflowRescheduleException(datetime.now(UTC) + timedelta(seconds=HELD_S))
+            later = datetime.now(UTC) + timedelta(seconds=HELD_S)
+            raise AirflowRescheduleException(later)  # type: ignore[no-untyped-call]
         return super().judge(code, sentence, result)
