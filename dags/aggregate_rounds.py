@@ -40,6 +40,7 @@ next updates, go on. When the sites are slower than the centre's patience, the n
     doc_md=DOC,
     schedule=None,
     catchup=False,
+    max_active_runs=10_000,  # Airflow's 16 would let a seventeenth federation wait for the others
     params=FORM,
     tags=["centre", "federation", "stint"],
     render_template_as_native_obj=True,
@@ -54,6 +55,7 @@ def aggregate_rounds() -> None:
         until="rounds",
         patience_s="{{ params.patience_s }}",
         last=True,
+        stint=True,
     )
     next_stint = StintOperator(
         task_id="next_stint",

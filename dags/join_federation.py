@@ -60,14 +60,16 @@ Stop or restart anything at any time: it continues where it was.
     doc_md=DOC,
     schedule=[CHARTERS],
     catchup=False,
+    max_active_runs=10_000,  # Airflow's 16 would let a seventeenth federation wait for the others
     params=FORM,
     tags=["site", "federation"],
     render_template_as_native_obj=True,
     default_args={
         "owner": "data custodian",
-        "retries": 3,
+        "retries": 8,  # a quarter of an hour: longer than a store or a database is usually away
         "retry_delay": timedelta(seconds=5),
-        "retry_exponential_backoff": True,
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=5),
         "run_name": RUN,
         "patience_s": 0,
     },

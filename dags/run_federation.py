@@ -171,14 +171,16 @@ A site that stays silent does not stop the others as long as the quorum holds; t
     doc_md=DOC,
     schedule=None,
     catchup=False,
+    max_active_runs=10_000,  # Airflow's 16 would let a seventeenth federation wait for the others
     params=FORM,
     tags=["centre", "federation"],
     render_template_as_native_obj=True,
     default_args={
         "owner": "central operator",
-        "retries": 3,
+        "retries": 8,  # a quarter of an hour: longer than a store or a database is usually away
         "retry_delay": timedelta(seconds=5),
-        "retry_exponential_backoff": True,
+        "retry_exponential_backoff": 2.0,
+        "max_retry_delay": timedelta(minutes=5),
         "run_name": RUN,
         "patience_s": 0,
     },

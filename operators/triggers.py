@@ -1,22 +1,48 @@
 """What the triggerer watches for us, by outbound polling alone: a site opens no port.
 
-Both triggers ask the library in a thread, because reading a bucket blocks. No key or address is among their arguments
-(Airflow keeps those in its database): the home comes from the triggerer's own environment.
+All triggers of a triggerer share one `Lookout` and one thread, because reading a bucket blocks: a thousand waiting runs
+are one connection to the store and one look at a time. Just after something happened in a run it is looked at every
+half second, later after a sixteenth of the time that it has been quiet, at the latest after half a minute. No key or
+address is among their arguments (Airflow keeps those in its database): the home comes from the triggerer's own
+environment.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
+import time
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TaskSuccessEvent, TriggerEvent
 
 from konsil.errors import KonsilError
 from konsil.settings import Settings
 
-SLOWEST = 4.0  # a quiet trigger pauses this many times longer than a busy one
+Found = TypeVar("Found")
+LOOKS_PER_QUIET = 16  # a wait becomes a sixteenth longer at most than it had to be
+SLOWEST_S = 30.0
+LONG_QUIET_S = 60.0  # after a restart, waits that have been quiet for so long do not all look at once
+
+
+@cache
+def _watchman() -> ThreadPoolExecutor:
+    """The one thread that looks, for all triggers of this process."""
+    return ThreadPoolExecutor(1, "konsil-lookout")
+
+
+async def in_turn(look: Callable[[], Found]) -> Found:
+    """Look when everybody who asked earlier has had a turn; the event loop goes on meanwhile."""
+    return await asyncio.get_running_loop().run_in_executor(_watchman(), look)
+
+
+def pause_after(quiet_s: float, first_s: float) -> float:
+    """Seconds until the next look at a run in which nothing has happened for `quiet_s`."""
+    return max(first_s, min(quiet_s / LOOKS_PER_QUIET, SLOWEST_S))
 
 
 class ReadyTrigger(BaseTrigger):
@@ -24,7 +50,7 @@ class ReadyTrigger(BaseTrigger):
 
     template_fields = ("run_name",)
 
-    def __init__(self, run_name: str, phase: str = "", poll_s: float = 1.0, **kwargs: Any) -> None:
+    def __init__(self, run_name: str, phase: str = "", poll_s: float = 0.5, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self.run_name = run_name
         self.phase = phase
@@ -37,22 +63,25 @@ class ReadyTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll until there is something to do. A store that does not answer is asked again."""
-        from konsil.parties import wake
+        from konsil.parties.lookout import lookout
 
-        home = Settings().home
-        pause = self.poll_s
-        look: Callable[[], bool] | None = None
-        while True:
-            try:
-                if look is None:
-                    look = await asyncio.to_thread(wake.watch, home, self.run_name, self.phase or None)
-                if await asyncio.to_thread(look):
-                    yield TaskSuccessEvent()
-                    return
-            except KonsilError as error:
-                self.log.warning("cannot look into the bucket: %s", error.sentence)
-            await asyncio.sleep(pause)
-            pause = min(pause * 1.2, self.poll_s * SLOWEST)
+        home, began = Settings().home, time.time()
+        quiet_s = lookout(home).quiet_s(self.run_name, began)
+        if quiet_s > LONG_QUIET_S:
+            await asyncio.sleep(random.uniform(0, pause_after(quiet_s, self.poll_s)))  # noqa: S311 - spreads load
+        while not await self.look(home):
+            await asyncio.sleep(pause_after(lookout(home).quiet_s(self.run_name, began), self.poll_s))
+        yield TaskSuccessEvent()
+
+    async def look(self, home: Path) -> bool:
+        """Whether there is something to do, as far as it can be seen now."""
+        from konsil.parties.lookout import lookout
+
+        try:
+            return await in_turn(lambda: lookout(home).ready(self.run_name, self.phase or None))
+        except KonsilError as error:
+            self.log.warning("cannot look into the bucket: %s", error.sentence)
+            return False
 
 
 class CharterTrigger(BaseEventTrigger):
@@ -80,10 +109,10 @@ class CharterTrigger(BaseEventTrigger):
 
     async def look(self, home: Path) -> list[str]:
         """Runs that wait for this site's decision. Whatever goes wrong is told, and the next look may go better."""
-        from konsil.parties import wake
+        from konsil.parties.lookout import lookout
 
         try:
-            return await asyncio.to_thread(wake.addressed_charters, home)
+            return await in_turn(lookout(home).addressed_charters)
         except KonsilError as error:
             self.log.info("no charters to be seen yet: %s", error.sentence)
         except Exception:  # a watcher that ends is not started again before Airflow is

@@ -18,7 +18,7 @@ class WaitOperator(BaseOperator):
 
     :param run_name: name of the federation's run (templated)
     :param phase: wait until the next deed belongs to this phase or a later one; empty means any deed
-    :param poll_s: pause between two looks into the bucket while much happens; it grows fourfold in quiet times
+    :param poll_s: pause between two looks into the bucket just after something happened; it grows in quiet times
     :param patience: fail after this time; none means wait for ever
     """
 
@@ -31,7 +31,7 @@ class WaitOperator(BaseOperator):
         *,
         run_name: str,
         phase: str = "",
-        poll_s: float = 1.0,
+        poll_s: float = 0.5,
         patience: timedelta | None = None,
         **kwargs: Any,
     ) -> None:

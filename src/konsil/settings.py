@@ -28,7 +28,9 @@ class Settings(BaseSettings):
     )
     workers: int = Field(default=1, ge=1, le=64, description="Cases handled at the same time by one step.")
     threads: int = Field(default=1, ge=1, le=64, description="Threads of one numerical process.")
-    poll_s: float = Field(default=1.0, gt=0, le=60, description="Longest pause between two looks into the store.")
+    poll_s: float = Field(
+        default=0.25, gt=0, le=60, description="Longest pause between two looks into the store while waiting warm."
+    )
     patience_s: float = Field(
         default=30.0,
         ge=0,

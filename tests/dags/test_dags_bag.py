@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,21 @@ def test_tasks_are_tried_again(bag: Any, name: str) -> None:
     assert all(task.retries >= 2 for task in bag.dags[name].tasks)
 
 
+@pytest.mark.parametrize("name", ["join_federation", "run_federation"])
+def test_tasks_of_a_federation_are_tried_for_longer_than_a_store_is_away(bag: Any, name: str) -> None:
+    """What Airflow 3.3 calls exponential is the factor between two pauses."""
+    for task in bag.dags[name].tasks:
+        pauses = [
+            min(task.retry_delay * task.retry_exponential_backoff**n, task.max_retry_delay) for n in range(task.retries)
+        ]
+        assert sum(pauses, timedelta()) > timedelta(minutes=15)
+
+
+def test_the_working_tasks_of_stints_hand_over(bag: Any) -> None:
+    stints = {task.task_id for dag in bag.dags.values() for task in dag.tasks if getattr(task, "stint", False)}
+    assert stints == {"train", "aggregate"}
+
+
 def test_a_cohort_is_prepared_in_this_order(bag: Any) -> None:
     order = [task.task_id.removeprefix("batch.") for task in bag.dags["prepare_cohort"].topological_sort()]
     assert order == [
@@ -104,6 +120,12 @@ def test_waits_start_in_the_triggerer(bag: Any) -> None:
     waits = [task for dag in bag.dags.values() for task in dag.tasks if task.task_id.startswith("wait")]
     assert len(waits) == 9
     assert all(task.start_from_trigger for task in waits)
+
+
+def test_thousands_of_federations_may_wait_at_once(bag: Any) -> None:
+    for dag in bag.dags.values():
+        if any(task.start_from_trigger for task in dag.tasks):
+            assert dag.max_active_runs >= 10_000, f"{dag.dag_id} would let federations wait for one another"
 
 
 def test_a_dag_that_waits_has_a_default_for_every_field(bag: Any) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleException, AirflowSkipException
 from click import Context
 from typer.main import get_command
 
@@ -87,6 +88,19 @@ def test_an_aborted_run_is_not_tried_again() -> None:
     step = TakePartOperator(task_id="a", run_name="r", until="rounds")
     with pytest.raises(AirflowFailException, match="below the quorum"):
         step.judge(1, "", {"state": "aborted", "sentence": "Round 2 stayed below the quorum"})
+
+
+def test_a_task_whose_deed_may_not_be_done_comes_back_and_a_stint_hands_over() -> None:
+    held = {"state": "waiting", "sentence": "Waiting for the store, which does not answer.", "held": True}
+    with pytest.raises(AirflowRescheduleException) as later:
+        TakePartOperator(task_id="a", run_name="r", until="recipe").judge(0, "", held)
+    assert 10 < (later.value.reschedule_date - datetime.now(UTC)).total_seconds() < 60
+    with pytest.raises(AirflowRescheduleException):
+        RunPhaseOperator(task_id="b", run_name="r", until="release", last=True).judge(0, "", held)
+    stint = TakePartOperator(task_id="c", run_name="r", until="rounds", last=True, stint=True)
+    assert stint.judge(0, "", held) == held
+    others = {**held, "held": False}
+    assert TakePartOperator(task_id="d", run_name="r", until="recipe").judge(0, "", others) == others
 
 
 def test_a_run_that_is_over_skips_the_rest_but_for_the_last_task() -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from konsil.errors import Unavailable
-from konsil.parties import wake
-from operators.triggers import CharterTrigger, ReadyTrigger
+from konsil.parties.lookout import Lookout
+from operators.triggers import CharterTrigger, ReadyTrigger, pause_after
 from operators.wait import WaitOperator
 
 
@@ -32,24 +33,61 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_wait_ends_when_the_party_has_something_to_do(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[Any] = []
 
-    def watch(at: Path, run: str, phase: str | None) -> Any:
-        def look() -> bool:
-            looks.append((at, run, phase))
-            if len(looks) == 1:
-                raise Unavailable("the store does not answer")
-            return len(looks) == 3
+    def ready(lookout: Lookout, run: str, phase: str | None) -> bool:
+        looks.append((lookout.home, run, phase))
+        if len(looks) == 1:
+            raise Unavailable("the store does not answer")
+        return len(looks) == 3
 
-        return look
-
-    monkeypatch.setattr(wake, "watch", watch)
+    monkeypatch.setattr(Lookout, "ready", ready)
     (event,) = asyncio.run(first(ReadyTrigger("run-1", "prepare", poll_s=0.001)))
     assert event.task_instance_state == "success"
     assert looks == [(home, "run-1", "prepare")] * 3
 
 
+def test_looks_are_quick_after_something_happened_and_rare_in_quiet_times() -> None:
+    assert [pause_after(quiet_s, 0.5) for quiet_s in (0, 8, 16, 160, 480, 10**6)] == [0.5, 0.5, 1, 10, 30, 30]
+
+
+@pytest.mark.parametrize(("quiet_s", "pauses"), [(0.0, [0.5, 0.5]), (320.0, [20.0, 20.0])])
+def test_a_wait_pauses_by_how_long_its_run_was_quiet(
+    quiet_s: float, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers, slept = iter([False, False, True]), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(Lookout, "ready", lambda lookout, run, phase: next(answers))
+    monkeypatch.setattr(Lookout, "quiet_s", lambda lookout, run, since: quiet_s)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    asyncio.run(first(ReadyTrigger("run-1")))
+    assert slept[-2:] == pauses
+    assert len(slept) == 2 + (quiet_s > 60), "a long quiet run looks at some time of its pause after a restart"
+    assert all(0 <= seconds <= pauses[0] for seconds in slept)
+
+
+def test_a_thousand_waits_share_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads, looking, most = set[str](), [0], [0]
+
+    def ready(lookout: Lookout, run: str, phase: str | None) -> bool:
+        looking[0] += 1
+        most[0] = max(most[0], looking[0])
+        threads.add(threading.current_thread().name)
+        looking[0] -= 1
+        return True
+
+    async def everybody() -> None:
+        await asyncio.gather(*(first(ReadyTrigger(f"run-{number}")) for number in range(1000)))
+
+    monkeypatch.setattr(Lookout, "ready", ready)
+    asyncio.run(everybody())
+    assert len(threads) == most[0] == 1
+
+
 def test_each_charter_is_announced_once(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([[], ["run-1"], ["run-1", "run-2"], ["run-2", "run-3"]])
-    monkeypatch.setattr(wake, "addressed_charters", lambda home: next(answers))
+    monkeypatch.setattr(Lookout, "addressed_charters", lambda lookout: next(answers))
     events = asyncio.run(first(CharterTrigger(poll_s=0.001), count=3))
     assert [event.payload for event in events] == [{"run": "run-1"}, {"run": "run-2"}, {"run": "run-3"}]
 
@@ -67,7 +105,7 @@ def test_what_was_announced_before_a_restart_is_not_announced_again(monkeypatch:
 
     trigger, store = CharterTrigger(poll_s=0.001), Store()
     trigger.asset_state_store = store  # type: ignore[assignment]
-    monkeypatch.setattr(wake, "addressed_charters", lambda home: ["run-1", "run-2"])
+    monkeypatch.setattr(Lookout, "addressed_charters", lambda lookout: ["run-1", "run-2"])
 
     async def watch() -> Any:
         stream = trigger.run()

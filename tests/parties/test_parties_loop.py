@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from konsil.errors import Unavailable
+from konsil.federation.control import Action
 from konsil.federation.steps import Phase
 from konsil.parties.loop import Clock, go_on
+from konsil.parties.steering import steer
 
 
 class Fake:
@@ -48,6 +50,7 @@ def test_without_patience_a_stint_ends_at_once(make_world: Callable[..., Any]) -
         "sentence": "Waiting for the answers of A, B, C.",
         "round": None,
         "phase": "answers",
+        "held": False,
     }
     assert fake.pauses == []
 
@@ -62,6 +65,20 @@ def test_pauses_grow_to_the_longest_and_keep_within_the_patience(make_world: Cal
     assert fake.time == pytest.approx(10)
 
 
+def test_a_look_that_takes_long_is_made_less_often(make_world: Callable[..., Any]) -> None:
+    world, fake = make_world(), Fake()
+    party = world.party("centre")
+    look = party.next
+
+    def slow() -> Any:
+        fake.time += 0.5
+        return look()
+
+    party.next = slow
+    go_on(party, patience_s=10, poll_s=0.25, clock=fake.clock())
+    assert fake.pauses[:5] == pytest.approx([1.0] * 5)
+
+
 def test_a_warm_centre_goes_through_a_whole_federation_in_one_stint(make_world: Callable[..., Any]) -> None:
     world, fake = make_world(rounds=2), Fake()
     ending = go_on(world.party("centre"), patience_s=5, clock=fake.clock(lambda: world.work("A", "B", "C")))
@@ -73,6 +90,18 @@ def test_a_waiting_stint_names_its_round(make_world: Callable[..., Any]) -> None
     world.work_until(lambda: world.newest() == 1)
     ending = go_on(world.party("centre"), until=Phase.ROUNDS, patience_s=0)
     assert (ending.state, ending.round) == ("waiting", 2)
+
+
+def test_a_paused_run_is_held_and_one_that_waits_for_others_is_not(make_enrolled: Callable[..., Any]) -> None:
+    world = make_enrolled()
+    world.party("centre").step()
+    assert go_on(world.party("A"), until=Phase.ANSWERS, patience_s=0).state == "done"
+    steer(world.home("centre"), "lines-1", Action.PAUSE, why="a meeting")
+    ending = go_on(world.party("A"), until=Phase.RECIPE, patience_s=0)
+    assert (ending.state, ending.held) == ("waiting", True)
+    steer(world.home("centre"), "lines-1", Action.RESUME)
+    ending = go_on(world.party("A"), until=Phase.RECIPE, patience_s=0)
+    assert (ending.state, ending.held) == ("waiting", False)
 
 
 def test_an_aborted_run_ends_every_stint_and_is_announced(make_world: Callable[..., Any]) -> None:
@@ -101,3 +130,4 @@ def test_a_store_that_does_not_answer_is_waited_for(
     down[0] = 10**6
     ending = go_on(world.party("A"), patience_s=5, clock=fake.clock())
     assert (ending.state, ending.sentence) == ("waiting", "Waiting for the store, which does not answer.")
+    assert ending.held

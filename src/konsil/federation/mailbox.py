@@ -98,7 +98,7 @@ class Mailbox:
         letters: list[Letter] = []
         refused: list[Refusal] = []
         self._keys.refresh()
-        for owner in self._owners():
+        for owner in owners(self.me, self._keys.roster):
             found, bad = self._of(owner)
             letters += found
             refused += bad
@@ -109,6 +109,11 @@ class Mailbox:
     def mine(self) -> list[Letter]:
         """My own messages that stand."""
         return self._scan.letters(self.me)[0]
+
+    def letter(self, slot: Slot) -> Letter | None:
+        """The message that stands in one slot, found by a listing of that place alone."""
+        self._keys.refresh()
+        return next((letter for letter in self._of(slot.sender, f"{slot.place}/")[0] if letter.slot == slot), None)
 
     @property
     def revoked(self) -> frozenset[str]:
@@ -164,18 +169,13 @@ class Mailbox:
                 f"the payload of {letter.slot.place} is gone", hint="It was removed from the bucket"
             ) from error
 
-    def _owners(self) -> list[str]:
-        """In whose buckets I look."""
-        roster = self._keys.roster
-        return [*roster.names, *roster.revoked] if self.me == CENTRE else [CENTRE, self.me]
-
-    def _of(self, owner: str) -> tuple[list[Letter], list[Refusal]]:
+    def _of(self, owner: str, place: str = "") -> tuple[list[Letter], list[Refusal]]:
         """The messages of one party; where a signature does not fit, its new keys are looked for."""
         if self._keys.is_due(owner):
             self._keys.follow(owner)
-        found = self._scan.letters(owner)
+        found = self._scan.letters(owner, place)
         if self._scan.unsigned and self._keys.follow(owner):
-            found = self._scan.letters(owner)
+            found = self._scan.letters(owner, place)
         return found
 
     def _checked(self, document: bytes, slot: Slot, pinned: str | None) -> Manifest:
@@ -184,11 +184,6 @@ class Mailbox:
             raise BadMessage(f"a message of {slot.sender} is not read: the centre has revoked this site")
         return read_manifest(document, run=self.run, slot=slot, me=self.me, roster=roster, pinned=pinned)
 
-    def _mine(self, slot: Slot) -> Letter | None:
-        """My letter that stands in a slot."""
-        letters, _ = self._scan.letters(self.me, f"{slot.place}/")
-        return next((letter for letter in letters if letter.slot == slot), None)
-
     def _post(
         self, slot: Slot, source: Source, table: TensorTable | None, recipients: Sequence[str], facts: Json
     ) -> Letter:
@@ -196,7 +191,7 @@ class Mailbox:
             raise BadInput("a message cannot be sent for somebody else", expected=self.me, got=slot.sender)
         facts = json.loads(sendable(facts, "the facts of a message"))  # tuples and numpy floats become plain JSON
         self._keys.refresh()
-        if (standing := self._mine(slot)) is not None:
+        if (standing := self.letter(slot)) is not None:
             return standing
         names = sorted({*recipients, self.me} - self.revoked)
         bucket = bucket_of(self.me)
@@ -212,7 +207,7 @@ class Mailbox:
         """My letter as the store lists it; some servers show a new object only after a moment."""
         for pause in SHOWN_AFTER_S:
             time.sleep(pause)
-            if (standing := self._mine(slot)) is not None:
+            if (standing := self.letter(slot)) is not None:
                 return standing
         raise Unavailable(f"the message {slot.place} was sent but is not in the bucket", hint="Try again")
 
@@ -245,10 +240,15 @@ class Mailbox:
             yield file, sink.sha256, file.tell()
 
 
-def open_mailbox(home: Path, run: str) -> Mailbox:
-    """The mailbox of whoever lives in `home`, centre or site; `Missing` if nobody does."""
+def owners(me: str, roster: Roster) -> list[str]:
+    """In whose buckets `me` finds the messages of a run."""
+    return [*roster.names, *roster.revoked] if me == CENTRE else [CENTRE, me]
+
+
+def open_mailbox(home: Path, run: str, store: Store | None = None) -> Mailbox:
+    """The mailbox of whoever lives in `home`, centre or site; `Missing` if nobody does. `store`: one opened before."""
     party = membership(home)
-    folder, store = home / "runs" / run, open_store(home)
+    folder, store = home / "runs" / run, store or open_store(home)
     return Mailbox(store, me=party.me, run=run, identity=party.identity, roster=party.roster, folder=folder, home=home)
 
 

@@ -22,19 +22,27 @@ from konsil.parties.party import Party
 from konsil.types import Json
 
 State = Literal["done", "waiting", "aborted", "finished"]
+AWAY = "for the store, which does not answer"
+FULL = "for room on this machine"
 FIRST_PAUSE_S = 0.05
 LOOKS_PER_WAIT = 8  # a wait becomes an eighth longer at most than it had to be
+LOOKS_LEAVE = 2.0  # times as long as a look takes is not looked: with many buckets a look is work
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Ending:
-    """Why a stint stopped: the state, a sentence, the round in work (None outside the rounds) and the phase."""
+    """Why a stint stopped: the state, a sentence, the round in work (None outside the rounds) and the phase.
+
+    `held`: a deed of this party may be open, but the store does not answer or the operator paused the run. Whoever
+    meant to have that deed done has to come back.
+    """
 
     state: State
     sentence: str
     round: int | None = None
     phase: Phase = Phase.CHARTER
+    held: bool = False
 
     def as_json(self) -> Json:
         """The form of `--result`."""
@@ -60,12 +68,14 @@ def go_on(
 ) -> Ending:
     """Work until `until` is behind us, or nothing arrived for `patience_s` seconds, or the run has ended.
 
-    Between two looks into the store lie 0.05 s at first, then an eighth of the wait so far, at most `poll_s`. `show`
-    hears of every step. A store that does not answer is waited for like a message, and so is a full GPU.
+    Between two looks into the store lie 0.05 s at first, then an eighth of the wait so far, at most `poll_s`, and twice
+    what a look takes where that is more. `show` hears of every step. A store that does not answer is waited for like a
+    message, and so is a full GPU.
     """
     clock = clock or Clock()
     idle_since = clock.monotonic()
     while True:
+        looked_at = clock.monotonic()
         step = _attempt(party, until, show)
         ending = _ending(step, until)
         if ending is not None:
@@ -73,11 +83,13 @@ def go_on(
         if not isinstance(step, Wait):
             idle_since = clock.monotonic()
             continue
-        waited = clock.monotonic() - idle_since
+        now = clock.monotonic()
+        waited, took = now - idle_since, now - looked_at
         left = patience_s - waited
         if left <= 0:
-            return Ending("waiting", f"Waiting {step.why}.", step.round, step.phase)
-        clock.sleep(min(max(FIRST_PAUSE_S, waited / LOOKS_PER_WAIT), left, poll_s))
+            return Ending("waiting", f"Waiting {step.why}.", step.round, step.phase, _is_held(party, step))
+        pause = min(max(FIRST_PAUSE_S, waited / LOOKS_PER_WAIT), poll_s)
+        clock.sleep(min(max(pause, LOOKS_LEAVE * took), left))
 
 
 def _attempt(party: Party, until: Phase | None, show: Callable[[Step], None]) -> Step:
@@ -91,11 +103,17 @@ def _attempt(party: Party, until: Phase | None, show: Callable[[Step], None]) ->
     except Unavailable as error:
         log.warning("%s", error.sentence)
         phase = step.phase if step is not None else until or Phase.CHARTER
-        why = "for the store, which does not answer"
-        if isinstance(error, Exhausted):
-            why = f"for room on this machine: {error.what}"
+        why = f"{FULL}: {error.what}" if isinstance(error, Exhausted) else AWAY
         return Wait(phase, why, round=getattr(step, "round", None))
     return step
+
+
+def _is_held(party: Party, step: Wait) -> bool:
+    """Whether a wait says nothing about whose turn it is."""
+    course = party.course
+    return step.why.startswith((AWAY, FULL)) or (
+        course is not None and (course.paused is not None or course.aborted is not None)
+    )
 
 
 def _ending(step: Step, until: Phase | None) -> Ending | None:

@@ -11,14 +11,15 @@ from konsil.learners.protocol import Learner
 from konsil.parties.centre import CentreParty
 from konsil.parties.party import LearnerFor, Party
 from konsil.parties.site import SiteParty
+from konsil.storage.store import Store
 from konsil.trust.roster import CENTRE
 
 
-def mailbox_of(home: Path, run: str) -> Mailbox:
-    """The mailbox of a run as this home sees it."""
+def mailbox_of(home: Path, run: str, store: Store | None = None) -> Mailbox:
+    """The mailbox of a run as this home sees it; `store`: one that was opened before."""
     from konsil.federation.mailbox import open_mailbox
 
-    return open_mailbox(home, run)
+    return open_mailbox(home, run, store)
 
 
 def learner_at(home: Path) -> LearnerFor:
@@ -42,9 +43,9 @@ def learner_at(home: Path) -> LearnerFor:
     return make
 
 
-def open_party(home: Path, run: str) -> Party:
+def open_party(home: Path, run: str, store: Store | None = None) -> Party:
     """Centre or site, whichever this home is."""
-    mailbox = mailbox_of(home, run)
+    mailbox = mailbox_of(home, run, store)
     kind = CentreParty if mailbox.me == CENTRE else SiteParty
     return kind(home, mailbox, learner_at(home))
 

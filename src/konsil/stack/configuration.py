@@ -2,12 +2,13 @@
 
 What was tried with Airflow 3.3.2: the scheduler's idle pause decides the latency, 0.5 s is half the default; three
 parallel tasks instead of 32 save 30 processes; 30 s instead of 5 for the first call of a task keeps a busy machine from
-losing it; DAG files are read again after ten minutes, not one, because each reading costs an interpreter. A task whose
-process vanished is given up after 60 s instead of 300, and one whose scheduler vanished too is taken over after 20 s
-instead of 300 (a scheduler looks for such orphans only at its start and then at this interval), so that a restarted
-site goes on soon. The end of a task that parks is noticed after 1 s instead of 5: answered earlier, Airflow would fail
-it (docs/airflow.md). The file
-holds the keys of the instance (mode 600) and is written once; `AIRFLOW_HOME=<place>/airflow airflow …` works by hand.
+losing it; DAG files are read again after ten minutes, not one, because each reading costs an interpreter, and a busy
+machine gets minutes instead of 30 s to read one, because a file that took longer is missing for those ten minutes. A
+task whose process vanished is given up after 60 s instead of 300, and one whose scheduler vanished too is taken over
+after 20 s instead of 300 (a scheduler looks for such orphans only at its start and then at this interval), so that a
+restarted site goes on soon. The end of a task that parks is noticed after 1 s instead of 5: answered earlier, Airflow
+would fail it (docs/airflow.md). Ten thousand runs may wait in the triggerer instead of a thousand. The file holds the
+keys of the instance (mode 600) and is written once; `AIRFLOW_HOME=<place>/airflow airflow …` works by hand.
 """
 
 from __future__ import annotations
@@ -59,7 +60,10 @@ def link_dags(place: Place) -> Path:
 
 
 def configure(place: Place) -> None:
-    """Write airflow.cfg, accounts and DAG links of a place. Keys are made once; everything else is written anew."""
+    """Write airflow.cfg, accounts and DAG links of a place.
+
+    Keys are made once, and another database that somebody named there stays; everything else is written anew.
+    """
     path = place.airflow_home / "airflow.cfg"
     old = configparser.ConfigParser(interpolation=None)
     old.read(path)
@@ -87,12 +91,15 @@ def sections(place: Place, dags: Path, keys: dict[str, dict[str, str]]) -> dict[
             "executor": "LocalExecutor",
             "parallelism": "3",
             "max_active_tasks_per_dag": "4",
+            "dagbag_import_timeout": "150",
             "fernet_key": kept("core", "fernet_key", fernet),
             "execution_api_server_url": f"{place.url}/execution/",
             "simple_auth_manager_users": ",".join(f"{name}:{role}" for name, role in roles(place).items()),
             "simple_auth_manager_passwords_file": str(place.airflow_home / "passwords.json"),
         },
-        "database": {"sql_alchemy_conn": f"sqlite:///{place.airflow_home}/airflow.db"},
+        "database": {
+            "sql_alchemy_conn": kept("database", "sql_alchemy_conn", f"sqlite:///{place.airflow_home}/airflow.db")
+        },
         "api": {
             "host": HOST,
             "port": str(place.port),
@@ -109,8 +116,13 @@ def sections(place: Place, dags: Path, keys: dict[str, dict[str, str]]) -> dict[
             "orphaned_tasks_check_interval": "20",
             "enable_health_check": "False",
         },
-        "dag_processor": {"parsing_processes": "1", "min_file_process_interval": "600", "refresh_interval": "30"},
-        "triggerer": {"capacity": "100"},
+        "dag_processor": {
+            "parsing_processes": "1",
+            "min_file_process_interval": "600",
+            "refresh_interval": "30",
+            "dag_file_processor_timeout": "200",
+        },
+        "triggerer": {"capacity": "10000"},
         "workers": {"execution_api_timeout": "30", "min_heartbeat_interval": "1"},
         "logging": {"base_log_folder": str(place.airflow_home / "logs")},
     }
