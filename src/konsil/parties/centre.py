@@ -27,7 +27,7 @@ from konsil.federation.strategies.contribution import Unusable, tensor_fault
 from konsil.federation.strategies.scaffold import with_controls
 from konsil.federation.strategies.site_rule import model_of
 from konsil.parties.abilities import fit_learner, norms_of
-from konsil.parties.merging import Merging, alone, specs_of
+from konsil.parties.merging import Bases, Merging, alone, specs_of
 from konsil.parties.party import LearnerFor, Party
 from konsil.parties.summary import summarise
 from konsil.parties.words import round_line, weighted
@@ -50,6 +50,7 @@ class CentreParty(Party):
 
     def __init__(self, home: Path, mailbox: Mailbox, learner_for: LearnerFor) -> None:
         super().__init__(home, mailbox, learner_for)
+        self._bases = Bases()
         self.deeds = {
             PublishCharter: self.publish_charter,
             MakeRecipe: self.make_recipe,
@@ -99,7 +100,7 @@ class CentreParty(Party):
         cases = members(self.look(), self.rules)
         letters = {site: self.letter(Kind.update, site, step.round) for site in step.sites}
         stays = norms_of(self.rules, self.learner, self.recipe())
-        merging = Merging(self.mailbox, self.rules, self._letters, self.ledger.folder, stays)
+        merging = Merging(self.mailbox, self.rules, self._letters, self.ledger.folder, stays, self._bases)
         for site, letter in letters.items():
             if why := merging.fault(step.round, letter, most_cases=cases.get(site, 0)):
                 return self._refuse(letter.slot, why)
@@ -117,7 +118,7 @@ class CentreParty(Party):
         facts |= {"remarks": rule.remarks} if rule.remarks else {}
         facts["seconds"] = round(time.monotonic() - began, 3)
         sites = tuple(site for site in cases if site not in self.going.gone)
-        merging.keep(step.round, included, self._post_global(step.round, tensors, facts, sites), rule)
+        merging.keep(step.round, included, self._post_global(step.round, tensors, facts, sites), (tensors, rule))
         for site, remark in rule.remarks.items():
             log.warning("round %d: the update of %s %s", step.round, site, remark)
         return log.info(round_line(step, self.going.end, letters, before.received))

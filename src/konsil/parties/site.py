@@ -6,10 +6,10 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from konsil.cohort.folder import SiteFolder
 from konsil.cohort.frozen import read_frozen
@@ -119,13 +119,13 @@ class SiteParty(Party):
     def trained(self, number: int) -> Message:
         """The update of a round as it is posted, and its facts."""
         base = self.letter(Kind.global_, round=number - 1)
-        message, began = self.message(number - 1), time.monotonic()
+        message, began = dict(self.message(number - 1)), time.monotonic()
         update = self.rounds(message).train(self.cohort(), message, number)
         metrics = {key: value for key, value in update.metrics.items() if math.isfinite(value)}
         facts = {"cases": update.cases, "steps": update.steps, "base": base.manifest.digest, "metrics": metrics}
         facts["seconds"] = round(time.monotonic() - began, 3)
         form = form_of(self.rules, specs_of(base), norms_of(self.rules, self.learner, self.recipe()))
-        return form.written(self._protected(update.tensors, message), message), facts
+        return form.written(self._protected(update.tensors, message), GivenAway(message)), facts
 
     def _protected(self, tensors: Tensors, message: Tensors) -> Tensors:
         """With noise, where the charter asks for it."""
@@ -245,6 +245,22 @@ class SiteParty(Party):
         """Whether the site left while the deed was being done: then nothing of it goes out any more."""
         self.look()
         return self.mailbox.me in self.going.left
+
+
+class GivenAway(Mapping[str, Any]):
+    """Tensors of which each is taken out of `held` when it is asked for: its memory is free once it was used."""
+
+    def __init__(self, held: dict[str, Any]) -> None:
+        self._held = held
+
+    def __getitem__(self, name: str) -> Any:
+        return self._held.pop(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held)
+
+    def __len__(self) -> int:
+        return len(self._held)
 
 
 def fit(cohort: FrozenCohort, charter: Charter) -> FrozenCohort:
