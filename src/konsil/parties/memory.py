@@ -1,6 +1,6 @@
 """Memory that a site needs again every round stays with its process.
 
-A round at a site takes and frees a few copies of the model. By default glibc gives such blocks back to the kernel at once, which
+A round takes and frees a few copies of the model. By default glibc gives such blocks back to the kernel at once, which
 clears every page anew when the next round asks for it: a sixth of a site's CPU seconds (docs/exchange.md). A centre
 gains nothing by it and would hold more memory.
 """
