@@ -10,7 +10,7 @@ import pytest
 from konsil.errors import Unavailable
 from konsil.federation.control import Action
 from konsil.federation.steps import Phase
-from konsil.parties.loop import Clock, go_on
+from konsil.parties.loop import Clock, Pauses, go_on
 from konsil.parties.steering import steer
 
 
@@ -77,6 +77,26 @@ def test_a_look_that_takes_long_is_made_less_often(make_world: Callable[..., Any
     party.next = slow
     go_on(party, patience_s=10, poll_s=0.25, clock=fake.clock())
     assert fake.pauses[:5] == pytest.approx([1.0] * 5)
+
+
+def looks(pauses: Pauses, lasts: float) -> list[float]:
+    """When a wait of the rounds that takes `lasts` seconds is looked at; the last look finds what came."""
+    at = [0.0]
+    while at[-1] < lasts:
+        at.append(at[-1] + pauses.after(at[-1], Phase.ROUNDS))
+    pauses.over()
+    return at
+
+
+def test_a_wait_that_takes_its_usual_time_is_noticed_at_once_by_few_looks() -> None:
+    pauses = Pauses()
+    unknown = looks(pauses, 4.0)
+    again = looks(pauses, 4.0)
+    assert len(again) < len(unknown) * 0.6
+    assert again[-1] - 4.0 <= 0.05
+    assert looks(pauses, 6.0)[-1] - 6.0 <= 0.3  # longer than usual: an eighth of what it took longer
+    assert looks(pauses, 3.0)[-1] - 3.0 <= 1.0  # shorter: a third of what would have been left
+    assert pauses.after(0.0, Phase.EVALUATION) == 0.05  # nothing is known of another phase
 
 
 def test_a_warm_centre_goes_through_a_whole_federation_in_one_stint(make_world: Callable[..., Any]) -> None:

@@ -242,6 +242,24 @@ def test_sixteen_bits_give_almost_the_same_model(make_affine: Callable[..., Any]
     assert {letter.manifest.tensors.dtypes for letter in updates} == {("I16", "F16", "I64", "F16")}
 
 
+def test_a_centre_that_goes_on_does_not_fetch_its_own_model(
+    make_affine: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh, world = finished(make_affine("fresh", precision="delta16")), make_affine("warm", precision="delta16")
+    centre, fetched = world.party("centre"), list[int | None]()
+    stream = centre.mailbox.stream_tensors
+
+    def noted(letter: Any) -> Any:
+        fetched.extend([letter.slot.round] if letter.slot.kind == Kind.global_ else [])
+        return stream(letter)
+
+    monkeypatch.setattr(centre.mailbox, "stream_tensors", noted)
+    while not isinstance(centre.step(), Finish):
+        world.work("A", "B", "C")
+    assert fetched == [0]
+    assert all(np.array_equal(array, fresh.final()[name]) for name, array in world.final().items())
+
+
 def test_an_update_of_the_other_precision_is_refused(make_affine: Callable[..., Any]) -> None:
     world = make_affine(precision="delta16")
     world.work_until(lambda: world.newest() == 1)

@@ -27,6 +27,7 @@ from konsil.federation.steps import Aggregate, Step
 from konsil.learners.protocol import Update
 from konsil.parties.centre import CentreParty
 from konsil.parties.loop import go_on
+from konsil.parties.memory import keep_memory
 from konsil.parties.party import Party
 from konsil.parties.site import SiteParty
 from konsil.settings import Settings
@@ -103,6 +104,8 @@ class Stamps:
 def main() -> None:
     """Work to the end of the run."""
     home, run, place = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    if place >= 0:
+        keep_memory()
     mailbox, learner, stamps = open_mailbox(home, run), Adder(place), Stamps()
 
     def learner_for(charter: Charter) -> Any:

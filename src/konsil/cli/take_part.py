@@ -25,8 +25,10 @@ def take_part(
 
     Example: konsil take-part ms-lesions-2026 --until prepare
     """
+    from konsil.parties.memory import keep_memory
     from konsil.parties.opening import open_site
 
+    keep_memory()
     settings = Settings()
     stint(open_site(settings.home, run), settings, until=until, patience=patience, result=result)
 

@@ -28,7 +28,7 @@ from konsil.federation.mailbox_scan import Letter, Refusal, Scan, manifest_key, 
 from konsil.federation.mailbox_stream import drawn
 from konsil.federation.manifest import MANIFEST_LIMIT, SUBJECT, Manifest, TensorTable, read_manifest
 from konsil.federation.payload import Chunk, Gathering, JsonSink, TensorSink, TensorSource, table_of
-from konsil.federation.payload_sealed import HashingSink, SignedPayload
+from konsil.federation.payload_sealed import Hashing, HashingSink, SignedPayload
 from konsil.federation.slot import Kind, Slot
 from konsil.provenance import versions
 from konsil.storage.folder import FolderStore
@@ -160,8 +160,8 @@ class Mailbox:
         """Fetch, decrypt and compare with the manifest, in one pass."""
         key = payload_key(self.run, letter.slot, letter.manifest.payload_sha256)
         try:
-            with self._store.get(bucket_of(letter.slot.sender), key) as stream:
-                payload = SignedPayload(stream, letter.manifest)
+            with self._store.get(bucket_of(letter.slot.sender), key) as stream, Hashing() as hashing:
+                payload = SignedPayload(stream, letter.manifest, hashing)
                 unseal(payload, sink, self._keys.identity)
                 payload.close()
         except Missing as error:
@@ -235,9 +235,12 @@ class Mailbox:
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=self._folder) as file:
-            sink = HashingSink(file)
-            seal(source, sink, keys)
-            yield file, sink.sha256, file.tell()
+            with Hashing(file) as hashing:
+                sink = HashingSink(hashing)
+                seal(source, sink, keys)
+                sink.close()
+                sha256 = hashing.hexdigest()
+            yield file, sha256, file.tell()
 
 
 def owners(me: str, roster: Roster) -> list[str]:

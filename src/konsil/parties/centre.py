@@ -32,7 +32,7 @@ from konsil.federation.strategies.contribution import Unusable, tensor_fault
 from konsil.federation.strategies.scaffold import with_controls
 from konsil.federation.strategies.site_rule import model_of
 from konsil.parties.abilities import fit_learner, norms_of
-from konsil.parties.merging import Merging, alone, specs_of
+from konsil.parties.merging import Bases, Merging, alone, specs_of
 from konsil.parties.party import LearnerFor, Party
 from konsil.parties.start import first_weights, given_model
 from konsil.parties.summary import summarise
@@ -65,6 +65,7 @@ class CentreParty(Party):
 
     def __init__(self, home: Path, mailbox: Mailbox, learner_for: LearnerFor) -> None:
         super().__init__(home, mailbox, learner_for)
+        self._bases = Bases()
         self.deeds = {
             PublishCharter: self.publish_charter,
             MakeRecipe: self.make_recipe,
@@ -153,7 +154,7 @@ class CentreParty(Party):
 
     def _merging(self) -> Merging:
         stays = norms_of(self.rules, self.learner, self.recipe())
-        return Merging(self.mailbox, self.rules, self._letters, self.ledger.folder, stays)
+        return Merging(self.mailbox, self.rules, self._letters, self.ledger.folder, stays, self._bases)
 
     def _refuses(self, number: int, letters: Mapping[str, Letter], merging: Merging) -> bool:
         """Whether one of the updates cannot be used, judged by its manifest; it is noted then."""
@@ -188,7 +189,7 @@ class CentreParty(Party):
         facts |= {"remarks": rule.remarks} if rule.remarks else {}
         facts["seconds"] = round(time.monotonic() - began, 3)
         sites = tuple(site for site in cases if site not in self.going.gone)
-        merging.keep(step.round, included, self._post_global(step.round, tensors, facts, sites), rule)
+        merging.keep(step.round, included, self._post_global(step.round, tensors, facts, sites), (tensors, rule))
         for site, remark in rule.remarks.items():
             log.warning("round %d: the update of %s %s", step.round, site, remark)
         self.sink.write(step.round, by_site({site: letter.manifest.facts for site, letter in letters.items()}))

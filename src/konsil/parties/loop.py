@@ -25,8 +25,9 @@ State = Literal["done", "waiting", "aborted", "finished"]
 AWAY = "for the store, which does not answer"
 FULL = "for room on this machine"
 FIRST_PAUSE_S = 0.05
-LOOKS_PER_WAIT = 8  # a wait becomes an eighth longer at most than it had to be
+LOOKS_PER_WAIT = 8  # of a wait whose end nobody knows: it becomes an eighth longer at most than it had to be
 LOOKS_LEAVE = 2.0  # times as long as a look takes is not looked: with many buckets a look is work
+AHEAD = 3  # before the usual end of a wait: a third of what is left until then
 log = logging.getLogger(__name__)
 
 
@@ -57,6 +58,31 @@ class Clock:
     sleep: Callable[[float], None] = time.sleep
 
 
+class Pauses:
+    """How long to wait between two looks, in seconds: 0.05 at first, then an eighth of the wait so far.
+
+    Where the same phase was waited for before, the looks gather around the time that took: until then a third of what
+    is left, after it an eighth of what it took longer. So a round that takes its usual time is noticed at once, by ten
+    looks or so.
+    """
+
+    def __init__(self) -> None:
+        self._usual: dict[Phase, float] = {}
+        self._now: tuple[Phase, float] | None = None
+
+    def after(self, waited: float, phase: Phase) -> float:
+        """The next pause, when `waited` seconds of this phase are over."""
+        self._now = (phase, waited)
+        left = self._usual.get(phase, 0.0) - waited
+        return max(FIRST_PAUSE_S, left / AHEAD if left > 0 else -left / LOOKS_PER_WAIT)
+
+    def over(self) -> None:
+        """Something came; the next wait for this phase is expected to take as long."""
+        if self._now is not None:
+            phase, waited = self._now
+            self._usual[phase], self._now = waited, None
+
+
 def go_on(
     party: Party,
     *,
@@ -68,11 +94,11 @@ def go_on(
 ) -> Ending:
     """Work until `until` is behind us, or nothing arrived for `patience_s` seconds, or the run has ended.
 
-    Between two looks into the store lie 0.05 s at first, then an eighth of the wait so far, at most `poll_s`, and twice
-    what a look takes where that is more. `show` hears of every step. A store that does not answer is waited for like a
-    message, and so is a full GPU.
+    Between two looks into the store lie pauses (`Pauses`) of 0.05 s to `poll_s`, and twice what a look takes where
+    that is more. `show` hears of every step. A store that does not answer is waited for like a message, and so is a
+    full GPU.
     """
-    clock = clock or Clock()
+    clock, pauses = clock or Clock(), Pauses()
     idle_since = clock.monotonic()
     while True:
         looked_at = clock.monotonic()
@@ -81,6 +107,7 @@ def go_on(
         if ending is not None:
             return ending
         if not isinstance(step, Wait):
+            pauses.over()
             idle_since = clock.monotonic()
             continue
         now = clock.monotonic()
@@ -88,7 +115,7 @@ def go_on(
         left = patience_s - waited
         if left <= 0:
             return Ending("waiting", f"Waiting {step.why}.", step.round, step.phase, _is_held(party, step))
-        pause = min(max(FIRST_PAUSE_S, waited / LOOKS_PER_WAIT), poll_s)
+        pause = min(pauses.after(waited, step.phase), poll_s)
         clock.sleep(min(max(pause, LOOKS_LEAVE * took), left))
 
 

@@ -6,8 +6,8 @@ The strategy may need the global model before the round, and what it remembers o
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,8 @@ from konsil.types import Json, Tensors
 class Merging:
     """The arithmetic of one run at the centre; `letters` are those that stand, `folder` is that of the run.
 
-    `stays` names the tensors that no site sends. `opened`: who helped to open the sum, under secure aggregation.
+    `stays` names the tensors that no site sends; `bases` keeps the newest global model from round to round.
+    `opened`: who helped to open the sum, under secure aggregation.
     """
 
     def __init__(
@@ -44,8 +45,10 @@ class Merging:
         letters: Mapping[Slot, Letter],
         folder: Path,
         stays: Collection[str] = (),
+        bases: Bases | None = None,
     ) -> None:
         self.mailbox, self.charter, self.letters, self.folder = mailbox, charter, letters, folder
+        self._bases = bases or Bases()
         specs = specs_of(letters[Slot(Kind.global_, CENTRE, 0)])
         self.form = form_of(charter, specs, stays)
         self.opened: list[str] = []
@@ -68,11 +71,14 @@ class Merging:
         memory = self.momenta.after(digests, self._again) if self.charter.rule.has_memory else {}
         return self._apply(number, updates, memory)
 
-    def keep(self, number: int, included: Json, posted: Letter, rule: Strategy) -> None:
-        """Keep what the rule remembers, if the message that stands is the one it was computed with."""
+    def keep(self, number: int, included: Json, posted: Letter, made: tuple[Tensors, Strategy]) -> None:
+        """Keep the model and what the rule remembers, if the message that stands was made of the same updates."""
+        tensors, rule = made
         if posted.manifest.facts.get("included") == included:
             before = self._global(number - 1).manifest.digest
             self.momenta.keep(posted.manifest.digest, rule.memory, before=before)
+            if self.form.precision != "float32":
+                self._bases.part(posted, partial(whole, tensors), self.folder)
 
     def _again(self, number: int, memory: Tensors) -> Tensors:
         """Do a round once more, with exactly the updates its global model names; what the rule then remembers."""
@@ -87,9 +93,8 @@ class Merging:
         model = self.mailbox.read_tensors(before) if needs_model(choice) else {}
         total = sum(self.letters[Slot(Kind.recipe, CENTRE)].manifest.facts["cases"].values())
         rule = strategy_of(choice, Ground(model, memory, self.folder, total))
-        with self._base(before) as base:
-            parts = self._parts(number, updates, base)
-            return rule.combine(parts, specs_of(before)), rule
+        base = self._base(before)
+        return rule.combine(self._parts(number, updates, base), specs_of(before)), rule
 
     def _parts(self, number: int, updates: Mapping[str, Letter], base: Part | None) -> list[Contribution]:
         """What the rule is given: every update, or under secure aggregation their mean alone."""
@@ -98,15 +103,11 @@ class Merging:
             return [mean]
         return [self._contribution(site, letter, base) for site, letter in updates.items()]
 
-    @contextmanager
-    def _base(self, before: Letter) -> Iterator[Part | None]:
+    def _base(self, before: Letter) -> Part | None:
         """The global model that differences are added to, on the disk: no model more in memory. None: none are sent."""
         if self.form.precision == "float32" and not self.form.group:
-            yield None
-            return
-        stream = partial(self.mailbox.stream_tensors, before)
-        with staged([Contribution(CENTRE, 1, stream)], specs_of(before), self.folder) as model:
-            yield partial(model.part, 0)
+            return None
+        return self._bases.part(before, partial(self.mailbox.stream_tensors, before), self.folder)
 
     def _contribution(self, site: str, letter: Letter, base: Part | None) -> Contribution:
         """A site's update as a stream in the model's dtypes, with the training cases its manifest names."""
@@ -120,6 +121,32 @@ class Merging:
 
     def _global(self, number: int) -> Letter:
         return self.letters[Slot(Kind.global_, CENTRE, number)]
+
+
+class Bases:
+    """The newest global model in a nameless file, from round to round: a centre that goes on need not fetch its own."""
+
+    def __init__(self) -> None:
+        self._open, self._digest = ExitStack(), ""
+        self._part: Part | None = None
+
+    def part(self, letter: Letter, numbers: Callable[[], Iterator[Chunk]], folder: Path) -> Part:
+        """Reads the model of `letter`; `numbers` gives its chunks where it is not the one that lies here.
+
+        Raises Unusable, BadMessage; then nothing lies here.
+        """
+        if self._part is None or self._digest != letter.manifest.digest:
+            self._open.close()
+            self._part = None
+            model = self._open.enter_context(staged([Contribution(CENTRE, 1, numbers)], specs_of(letter), folder))
+            self._part, self._digest = partial(model.part, 0), letter.manifest.digest
+        return self._part
+
+
+def whole(tensors: Tensors) -> Iterator[Chunk]:
+    """The tensors of a model, each as one chunk."""
+    for name, array in tensors.items():
+        yield name, 0, array.reshape(-1)
 
 
 def alone(mailbox: Mailbox, site: str, letter: Letter, specs: Specs) -> Tensors:

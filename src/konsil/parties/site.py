@@ -35,6 +35,7 @@ from konsil.federation.steps import (
 from konsil.federation.strategies.choice import DittoChoice
 from konsil.files import write_json
 from konsil.parties.abilities import fit, norms_of, steered
+from konsil.parties.given_away import GivenAway
 from konsil.parties.local_rounds import LocalRounds, local_rounds
 from konsil.parties.masking import Masking
 from konsil.parties.merging import form_of, specs_of
@@ -142,7 +143,7 @@ class SiteParty(Party):
         if self.is_masked:
             return self.masking.masked(self.letter(Kind.recipe), number, sent, message, update.cases), facts
         form = form_of(self.rules, specs_of(base), norms_of(self.rules, self.learner, self.recipe()))
-        return form.written(sent, message), facts
+        return form.written(sent, GivenAway(message)), facts
 
     @property
     def is_masked(self) -> bool:

@@ -42,7 +42,7 @@ def seal(source: Source, sink: Sink, recipients: Sequence[str]) -> None:
     try:
         pyrage.encrypt_io(source, sink, keys)
     except (pyrage.EncryptError, OSError) as error:
-        raise Unavailable("a payload could not be written to this computer's disk", hint="Is it full?") from error
+        raise full_disk() from error
 
 
 def unseal(source: Source, sink: Sink, identity: Identity) -> None:
@@ -75,6 +75,11 @@ class _Watched:
         except BaseException as error:
             self.error = error
             raise
+
+
+def full_disk() -> Unavailable:
+    """The sentence for a sealed payload that could not be put aside."""
+    return Unavailable("a payload could not be written to this computer's disk", hint="Is it full?")
 
 
 def refusal(reason: str) -> BadMessage:

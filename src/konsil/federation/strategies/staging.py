@@ -104,4 +104,5 @@ def staged(contributions: list[Contribution], specs: Specs, folder: Path | None)
         together = Staged(file, [contribution.site for contribution in contributions], specs)
         for place, contribution in enumerate(contributions):
             together.write(place, contribution)
+        del contribution, contributions  # what they were read from may go, however long the file is used
         yield together
