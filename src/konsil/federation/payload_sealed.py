@@ -1,7 +1,7 @@
 """The outside of a payload: hashed while it is written, and while it is read compared with what was signed.
 
 Hashing runs in a thread of its own beside encryption and decryption, which keep Python's lock: SHA-256 is a third of
-what a payload costs, and needs no lock. At most four blocks wait for it, so memory stays constant.
+what a payload costs, and needs no lock. At most two blocks wait for it, so memory stays constant.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from konsil.storage.store import Readable
 from konsil.trust.envelope import full_disk
 
 BLOCK = 1 << 20
-WAITING = 4  # blocks
+WAITING = 1  # blocks beside the one that is being hashed
 
 
 class Hashing:
