@@ -84,3 +84,14 @@ def test_a_collapse_is_measured_against_the_best_so_far():
     assert rule.collapsed(earlier, {"pseudo_dice": 0.8, "dice": 0.3})  # whole images count before patches
     assert not rule.collapsed([], {"pseudo_dice": 0.0})
     assert not rule.collapsed(earlier, {"validation_loss": 9.0})
+
+
+def test_under_secure_aggregation_the_sum_is_opened_without_the_site_and_the_next_one_with_it(make_affine):
+    rules = {"sites": list("ABCD"), "rounds": 3, "quorum": {"sites": 3}, "compare_with_local": False}
+    world = make_affine("astray", secure_aggregation={}, **rules)
+    world.learners["B"] = Astray(world.kind(world.charter), 2, "loss")
+    assert isinstance(world.work()["centre"], Finish)
+    second = facts(world, Kind.global_, "centre", 2)
+    assert set(second["included"]) == {"A", "C", "D"}
+    assert second["refused"] == {"B": "its training diverged: the loss is not a number"}
+    assert set(facts(world, Kind.global_, "centre", 3)["included"]) == set("ABCD")
