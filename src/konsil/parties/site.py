@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import shutil
 import time
 from collections.abc import Callable
 from functools import partial
@@ -33,13 +32,13 @@ from konsil.federation.steps import (
     TrainBaseline,
 )
 from konsil.federation.strategies.choice import DittoChoice
-from konsil.files import write_json
 from konsil.parties.abilities import fit, norms_of, steered
 from konsil.parties.given_away import GivenAway
 from konsil.parties.local_rounds import LocalRounds, local_rounds
 from konsil.parties.masking import Masking
 from konsil.parties.merging import form_of, specs_of
 from konsil.parties.outgoing import Message, Outgoing
+from konsil.parties.own_models import keep_own, taken_apart, tested
 from konsil.parties.party import LearnerFor, Party
 from konsil.parties.tuning import tune
 from konsil.parties.words import figures_line
@@ -167,9 +166,7 @@ class SiteParty(Party):
         mine = [Slot(Kind.update, self.mailbox.me, earlier) for earlier in range(1, number)]
         before = [self._letters[slot].manifest.facts.get("metrics", {}) for slot in mine if slot in self._letters]
         if self.rules.divergence.collapsed(before, metrics):
-            raise Diverged(
-                "dice", f"the Dice of round {number} collapsed", hint="Look at the cohort, or lower the rate"
-            )
+            raise Diverged("dice", f"the Dice of round {number} collapsed", hint="Look at the cohort")
 
     def _gone_astray(self, number: int, error: Diverged) -> Message:
         """What is posted in place of an update: the global model as it was, no steps, and why."""
@@ -209,14 +206,10 @@ class SiteParty(Party):
         began = time.monotonic()
         last = self.going.last or 0
         chosen = released_round(self.look(), self.rules, last)
-        content: Json = {"round": chosen, "federated": self._scores(self.model_at(chosen)), "local": {}}
+        content: Json = {"round": chosen, "federated": self._scores(self.model_at(chosen))}
         if (own := self.own_model_at(last)) is not None:
             content["personal"] = self._scores(own)
-        for site, tensors in self._local_models().items():
-            local, tuned = parted(tensors)
-            content["local"][site] = self._scores(local)
-            if tuned:
-                content.setdefault("tuned", {})[site] = self._scores(tuned)
+        content |= tested(self._local_models(), self._scores)
         seconds = round(time.monotonic() - began, 3)
         slot = Slot(Kind.evaluation, self.mailbox.me, last)
         self._tell(slot, content, {"cases": len(self.cohort().split("test")), "seconds": seconds})
@@ -289,15 +282,8 @@ class SiteParty(Party):
             self._keep_own(tuned, {"run": self.run, "tuned_at": self.mailbox.me, **verdict.as_json()}, "tuned")
 
     def _keep_own(self, tensors: Tensors, card: Json, ending: str = "own") -> None:
-        """Write the folder of the site's own model, whole or not at all."""
         folder = self.ledger.model.with_name(f"{self.run}-{ending}")
-        part = folder.with_name(f".part-{folder.name}")
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        self.learner.save(self.recipe(), tensors, part)
-        write_json(part / f"{ending}.json", card)
-        shutil.rmtree(folder, ignore_errors=True)
-        part.replace(folder)
+        keep_own(self.learner, self.recipe(), tensors, folder, {f"{ending}.json": card})
 
     def _scores(self, tensors: Tensors) -> Json:
         cases = self.learner.evaluate(self.cohort(), self.recipe(), tensors, "test")
@@ -308,13 +294,7 @@ class SiteParty(Party):
         if Slot(Kind.baselines, CENTRE) not in self._letters:
             return {}
         letter = self.letter(Kind.baselines)
-        together = self.mailbox.read_tensors(letter)
-        return {
-            site: {
-                name.removeprefix(f"{site}/"): array for name, array in together.items() if name.startswith(f"{site}/")
-            }
-            for site in letter.manifest.facts["sites"]
-        }
+        return taken_apart(self.mailbox.read_tensors(letter), letter.manifest.facts["sites"])
 
     def _tell(self, slot: Slot, content: Json, facts: Json) -> None:
         if not self._has_left():
