@@ -2,7 +2,7 @@
 
 All triggers of a triggerer share one `Lookout` and one thread, because reading a bucket blocks: a thousand waiting runs
 are one connection to the store and one look at a time. Just after something happened in a run it is looked at every
-half second, later after a sixteenth of the time that it has been quiet, at the latest after half a minute. No key or
+half second, later after a sixteenth of the time that it has been quiet, at the latest after two minutes. No key or
 address is among their arguments (Airflow keeps those in its database): the home comes from the triggerer's own
 environment.
 """
@@ -25,7 +25,7 @@ from konsil.settings import Settings
 
 Found = TypeVar("Found")
 LOOKS_PER_QUIET = 16  # a wait becomes a sixteenth longer at most than it had to be
-SLOWEST_S = 30.0
+SLOWEST_S = 120.0
 LONG_QUIET_S = 60.0  # after a restart, waits that have been quiet for so long do not all look at once
 
 

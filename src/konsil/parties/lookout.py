@@ -1,9 +1,9 @@
 """Looking out for thousands of runs at hardly more than the price of one, for triggers that wait without a worker.
 
 A run is opened (its manifests fetched and verified, the rules asked) only when something may have changed the answer:
-the listings of its buckets, a file of its home, or the moment until which the rules said to wait. In between, a look is
-one listing per bucket and a few `stat`; remembered of a quiet run are a hash and the step. All runs share one client of
-the store, and the parties of the last few runs that moved are kept open.
+the listings of the others' buckets, a file of the home (which tells of what this party posts), or the moment until
+which the rules said to wait. In between, a look is one listing per bucket and a few `stat`; remembered of a quiet run
+are a hash and the step. All runs share one client of the store, and the last few parties that moved are kept open.
 """
 
 from __future__ import annotations
@@ -121,8 +121,8 @@ class Lookout:
     def _state(self, run: str) -> str:
         """A hash of everything but the clock that the rules look at."""
         home, member, store = self._membership()
-        files = [_mark(self.home / "runs" / run / name) for name in OF_A_RUN]
-        buckets = [bucket_of(owner) for owner in owners(member.me, member.roster)]
+        files = [_mark(self.home / "runs" / run / name) for name in (SEEN, *OF_A_RUN)]  # SEEN: what we post ourselves
+        buckets = [bucket_of(owner) for owner in owners(member.me, member.roster) if owner != member.me]
         listed = [[(e.key, e.size, e.modified) for e in store.list(bucket, f"{run}/")] for bucket in buckets]
         return hashlib.sha256(repr((home, files, listed)).encode()).hexdigest()
 
