@@ -66,7 +66,7 @@ class DemoPlan:
         settings = {
             "network": network, "batches_per_epoch": self.batches_per_round, "validation_batches": 4,
             "learning_rate": 0.03, "momentum": 0.9, "augmentation": "none", "mirroring": False, "device": "cpu",
-            "tile_size": [96, 96, 96],
+            "tile_size": [96, 96, 96], "dice_every": 0,
         }  # fmt: skip
         minutes = {f"{part}_s": 1800.0 for part in ("answer", "fingerprint", "prepare", "round", "baseline")}
         return {
