@@ -31,7 +31,7 @@ from konsil.stack.processes import find
 from tests.e2e.postgres import Cluster, is_there
 from tests.e2e.village import COHORT, LEARNER, STINTS, Village, eventually, quietly
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.demo]  # four minutes, and its moments are missed on a loaded machine
 RUN, ROUNDS = "resilient-1", 13
 PATIENCE_S = 3.0
 
