@@ -156,3 +156,12 @@ def is_full(error: BaseException | None) -> bool:
             return True
         error = error.__cause__ or error.__context__
     return False
+
+
+def file_mark(path: Path) -> tuple[int, int]:
+    """What tells a changed file from an unchanged one: its number and its time in ns; zeros where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return (0, 0)
+    return (found.st_ino, found.st_mtime_ns)

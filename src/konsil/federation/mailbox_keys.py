@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from konsil.errors import BadMessage, BadSetting, Missing
+from konsil.files import file_mark
 from konsil.storage.store import Store
 from konsil.trust.audit import Audit
 from konsil.trust.identity import Identity, PublicKeys
@@ -104,7 +105,7 @@ class Keys:
         """What tells a changed file from an unchanged one: each is replaced by a new one, never written in place."""
         if self._home is None:
             return []
-        return [_mark(self._home / name) for name in WATCHED]
+        return [file_mark(self._home / name) for name in WATCHED]
 
 
 def following(store: Store, owner: str, known: PublicKeys) -> Rotation | None:
@@ -164,11 +165,3 @@ def locked(home: Path, how: int) -> Iterator[None]:
     with (home / "keys" / "lock").open("a") as lock:
         fcntl.flock(lock, how)
         yield
-
-
-def _mark(path: Path) -> tuple[int, int]:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return (0, 0)
-    return (found.st_ino, found.st_mtime_ns)

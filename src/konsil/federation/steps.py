@@ -53,20 +53,8 @@ class MakeRecipe:
 
 
 @dataclass(frozen=True)
-class CallRoll:
-    """Centre: add up the masked updates of `sites` and ask everybody to open the sum; fields as Aggregate's."""
-
-    round: int
-    sites: tuple[str, ...]
-    missing: tuple[str, ...] = ()
-    refused: Mapping[str, str] = field(default_factory=dict)
-    gone: Mapping[str, str] = field(default_factory=dict)
-    phase: ClassVar[Phase] = Phase.ROUNDS
-
-
-@dataclass(frozen=True)
-class Aggregate:
-    """Centre: make the global model of `round` from the updates of `sites`, in charter order.
+class OfUpdates:
+    """What the centre does with the updates of `sites` in `round`, in charter order.
 
     `missing` did not answer in time; `refused` answered with something that cannot be averaged (site → reason);
     `gone` is out for good (site → "left", "excluded" or "revoked").
@@ -78,6 +66,16 @@ class Aggregate:
     refused: Mapping[str, str] = field(default_factory=dict)
     gone: Mapping[str, str] = field(default_factory=dict)
     phase: ClassVar[Phase] = Phase.ROUNDS
+
+
+@dataclass(frozen=True)
+class CallRoll(OfUpdates):
+    """Centre: add up the masked updates and ask everybody to open the sum."""
+
+
+@dataclass(frozen=True)
+class Aggregate(OfUpdates):
+    """Centre: make the global model of the round."""
 
 
 @dataclass(frozen=True)

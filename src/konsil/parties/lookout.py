@@ -23,6 +23,7 @@ from konsil.federation.mailbox import open_store, owners, runs
 from konsil.federation.mailbox_keys import LOOK_S, WATCHED
 from konsil.federation.slot import Kind, Slot
 from konsil.federation.steps import Phase, Step, Wait
+from konsil.files import file_mark
 from konsil.parties.ledger import Ledger
 from konsil.parties.opening import mailbox_of, open_party
 from konsil.parties.party import Party
@@ -84,7 +85,9 @@ class Lookout:
         Other processes of this home count too: what they post and receive is written down beside the run.
         """
         files = [self.home / "runs" / run / name for name in (SEEN, *OF_A_RUN)]
-        return max(0.0, time.time() - max((stamp for path in files if (stamp := _mark(path)[1] / 1e9)), default=since))
+        return max(
+            0.0, time.time() - max((stamp for path in files if (stamp := file_mark(path)[1] / 1e9)), default=since)
+        )
 
     def addressed_charters(self) -> list[str]:
         """Runs whose charter names this site and that it has neither decided on nor answered, sorted."""
@@ -121,14 +124,16 @@ class Lookout:
     def _state(self, run: str) -> str:
         """A hash of everything but the clock that the rules look at."""
         home, member, store = self._membership()
-        files = [_mark(self.home / "runs" / run / name) for name in (SEEN, *OF_A_RUN)]  # SEEN: what we post ourselves
+        files = [
+            file_mark(self.home / "runs" / run / name) for name in (SEEN, *OF_A_RUN)
+        ]  # SEEN: what we post ourselves
         buckets = [bucket_of(owner) for owner in owners(member.me, member.roster) if owner != member.me]
         listed = [[(e.key, e.size, e.modified) for e in store.list(bucket, f"{run}/")] for bucket in buckets]
         return hashlib.sha256(repr((home, files, listed)).encode()).hexdigest()
 
     def _membership(self) -> tuple[str, Membership, Store]:
         """What lies in the home by its marks, who lives there, and the store; read anew when the home has changed."""
-        marks = repr([_mark(self.home / name) for name in (*WATCHED, "centre.json", "ca.pem")])
+        marks = repr([file_mark(self.home / name) for name in (*WATCHED, "centre.json", "ca.pem")])
         if self._member is None or self._member[0] != marks:
             self._open.clear()
             self._member = (marks, membership(self.home), open_store(self.home))
@@ -162,12 +167,3 @@ class Lookout:
 def lookout(home: Path) -> Lookout:
     """The one lookout of this process for a home."""
     return Lookout(home)
-
-
-def _mark(path: Path) -> tuple[int, int]:
-    """What tells a changed file from an unchanged one: its number and its time; zeros where there is none."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return (0, 0)
-    return (found.st_ino, found.st_mtime_ns)

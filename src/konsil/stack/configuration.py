@@ -30,6 +30,26 @@ SITE_DAGS = ("prepare_cohort", "join_federation", "train_rounds", "predict")
 CENTRE_DAGS = ("run_federation", "aggregate_rounds")
 
 
+LEAN = {
+    "scheduler": {
+        "scheduler_idle_sleep_time": "0.5",
+        "task_instance_heartbeat_timeout": "60",
+        "scheduler_health_check_threshold": "20",
+        "orphaned_tasks_check_interval": "20",
+        "enable_health_check": "False",
+    },
+    "dag_processor": {
+        "parsing_processes": "1",
+        "min_file_process_interval": "600",
+        "refresh_interval": "30",
+        "dag_file_processor_timeout": "200",
+    },
+    "triggerer": {"capacity": "10000"},
+    "workers": {"execution_api_timeout": "30", "min_heartbeat_interval": "1"},
+}
+"""What is the same everywhere: one parser, quick notice of what died, and room for many waiting runs."""
+
+
 def dag_ids(place: Place) -> tuple[str, ...]:
     """The DAGs that a place runs; a DAG's file name is its id."""
     return CENTRE_DAGS if place.is_centre else SITE_DAGS
@@ -109,22 +129,8 @@ def sections(place: Place, dags: Path, keys: dict[str, dict[str, str]]) -> dict[
             "secret_key": kept("api", "secret_key", secrets.token_urlsafe(48)),
         },
         "api_auth": {"jwt_secret": kept("api_auth", "jwt_secret", secrets.token_urlsafe(64))},
-        "scheduler": {
-            "scheduler_idle_sleep_time": "0.5",
-            "task_instance_heartbeat_timeout": "60",
-            "scheduler_health_check_threshold": "20",
-            "orphaned_tasks_check_interval": "20",
-            "enable_health_check": "False",
-        },
-        "dag_processor": {
-            "parsing_processes": "1",
-            "min_file_process_interval": "600",
-            "refresh_interval": "30",
-            "dag_file_processor_timeout": "200",
-        },
-        "triggerer": {"capacity": "10000"},
-        "workers": {"execution_api_timeout": "30", "min_heartbeat_interval": "1"},
         "logging": {"base_log_folder": str(place.airflow_home / "logs")},
+        **LEAN,
     }
 
 
