@@ -231,7 +231,7 @@ def test_the_best_round_is_kept_beside_the_last_and_the_report_says_which(make_w
     world.work()
     progress = world.summary()["progress"]
     assert (progress["best"], progress["last"], progress["released"]) == (2, 3, 3)
-    told = "The result is the model of round 3; by dice on the sites' own validation patients, round 2 was the best."
+    told = "The result is the model of round 3; by Dice on the sites' own validation patients, round 2 was the best."
     assert told in world.summary()["sentence"]
     with np.load(world.home("A") / "models" / "lines-1" / "best" / "line.npz") as best:
         letters = {letter.slot: letter for letter in world.mailbox("A").letters()}

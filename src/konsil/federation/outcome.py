@@ -120,9 +120,10 @@ def choice_of(progress: Json) -> str:
     if progress["last"] is not None and progress["last"] < progress["planned"]:
         told.append(f"Training ended early, after round {progress['last']} of {progress['planned']}: no more gain.")
     if progress["best"] not in (None, progress["last"]):
+        spoken = progress["metric"].replace("_", " ").replace("dice", "Dice")
         other = "the last" if progress["released"] == progress["best"] else f"that of round {progress['best']}"
         told.append(
-            f"The result is the model of round {progress['released']}; by {progress['metric']} on the sites' own "
+            f"The result is the model of round {progress['released']}; by {spoken} on the sites' own "
             f"validation patients, round {progress['best']} was the best. Beside it lies {other}."
         )
     return " ".join(told)
