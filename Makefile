@@ -7,6 +7,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 UV     := uv==0.13.8
+BESIDE := -n 2 --dist loadfile # a file stays in one process: its tests share what is dear to make
 
 # Compiled once here: where PYTHONDONTWRITEBYTECODE is set, every process would compile torch and Airflow anew.
 # uv reads neither pip's folder of wheels nor its certificates by itself.
@@ -36,8 +37,10 @@ demo-stop: $(READY) ## End a demo that was left running.
 test: $(READY) lint ## Lint and all tests but the whole demo.
 	@sh scripts/need_chromium.sh
 	@sh scripts/need_programs.sh
-	@echo "== Tests"
-	@$(BIN)/python -m pytest
+	@echo "== Tests with real Airflow instances (about ten minutes; they fill two cores by themselves)"
+	@$(BIN)/python -m pytest tests/e2e
+	@echo "== All other tests, side by side"
+	@$(BIN)/python -m pytest $(BESIDE) --ignore=tests/e2e
 
 images: $(READY) ## Take the pictures of docs/images anew, with a real browser.
 	@sh scripts/need_chromium.sh
@@ -46,7 +49,8 @@ images: $(READY) ## Take the pictures of docs/images anew, with a real browser.
 test-all: $(READY) lint ## All tests and the whole demo.
 	@sh scripts/need_chromium.sh
 	@sh scripts/need_programs.sh
-	@KONSIL_FUZZ=10000 $(BIN)/python -m pytest -m "demo or not demo"
+	@$(BIN)/python -m pytest -m "demo or not demo" tests/e2e tests/demo
+	@KONSIL_FUZZ=10000 $(BIN)/python -m pytest $(BESIDE) -m "demo or not demo" --ignore=tests/e2e --ignore=tests/demo
 
 lint: $(READY) ## ruff, mypy strict, import layers.
 	@echo "== Lint"
