@@ -55,7 +55,7 @@ Stop or restart anything at any time: it continues where it was.
 
 
 @dag(
-    dag_display_name="Join federation",
+    dag_display_name="2 · Join federation",
     description="A site's part in a federation",
     doc_md=DOC,
     schedule=[CHARTERS],
@@ -75,6 +75,23 @@ Stop or restart anything at any time: it continues where it was.
     },
 )
 def join_federation() -> None:
+    decide = decided()
+    answer = TakePartOperator(task_id="answer", task_display_name="Answer the centre", until="answers")
+    fingerprint = TakePartOperator(task_id="fingerprint", task_display_name="Send the fingerprint", until="recipe")
+    wait_for_recipe = WaitOperator(task_id="wait_for_recipe", task_display_name="Wait for the recipe", phase="prepare")
+    preprocess = TakePartOperator(task_id="preprocess", task_display_name="Preprocess", until="prepare")
+    start_rounds = StintOperator(
+        task_id="start_rounds",
+        task_display_name="Start the rounds",
+        trigger_dag_id="train_rounds",
+        number=1,
+        patience_s="{{ params.patience_s }}",
+    )
+    decide >> answer >> fingerprint >> wait_for_recipe >> preprocess >> start_rounds >> after_the_rounds()
+
+
+def decided() -> DecideOperator:
+    """From the charter to the custodian's recorded decision; other charters get runs of their own."""
     verify = VerifyCharterOperator(
         task_id="verify_charter", task_display_name="Check the charter", run_name="{{ params.run }}"
     )
@@ -89,17 +106,13 @@ def join_federation() -> None:
     decide = DecideOperator(
         task_id="decide", task_display_name="Record the decision", decision="{{ ti.xcom_pull(task_ids='approve') }}"
     )
-    answer = TakePartOperator(task_id="answer", task_display_name="Answer the centre", until="answers")
-    fingerprint = TakePartOperator(task_id="fingerprint", task_display_name="Send the fingerprint", until="recipe")
-    wait_for_recipe = WaitOperator(task_id="wait_for_recipe", task_display_name="Wait for the recipe", phase="prepare")
-    preprocess = TakePartOperator(task_id="preprocess", task_display_name="Preprocess", until="prepare")
-    start_rounds = StintOperator(
-        task_id="start_rounds",
-        task_display_name="Start the rounds",
-        trigger_dag_id="train_rounds",
-        number=1,
-        patience_s="{{ params.patience_s }}",
-    )
+    verify >> [others, approve]
+    approve >> decide
+    return decide
+
+
+def after_the_rounds() -> WaitOperator:
+    """From the last round to the stored model; the first of these tasks."""
     wait_for_rounds = WaitOperator(
         task_id="wait_for_rounds",
         task_display_name="Wait for the rounds",
@@ -117,9 +130,8 @@ def join_federation() -> None:
     store_model = TakePartOperator(
         task_id="store_model", task_display_name="Store the model", until="release", last=True
     )
-    verify >> others
-    verify >> approve >> decide >> answer >> fingerprint >> wait_for_recipe >> preprocess >> start_rounds
-    start_rounds >> wait_for_rounds >> local_model >> wait_for_others >> evaluate >> wait_for_final >> store_model
+    wait_for_rounds >> local_model >> wait_for_others >> evaluate >> wait_for_final >> store_model
+    return wait_for_rounds
 
 
 join_federation()

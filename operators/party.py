@@ -29,6 +29,7 @@ class PartyOperator(KonsilOperator):
     """
 
     template_fields: Sequence[str] = ("run_name", "patience_s")
+    is_retried = True  # a peer's message may be late, and a custodian may have to decide again
 
     def __init__(
         self,

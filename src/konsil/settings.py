@@ -52,6 +52,10 @@ class Settings(BaseSettings):
         description="Digest of the container image konsil runs in, set by the image; approvals are pinned to it.",
     )
 
+    airflow_url: str = Field(default="", description="Address of the centre's Airflow, for konsil federation.")
+    airflow_user: str = Field(default="operator", description="Account there.")
+    airflow_password: SecretStr | None = Field(default=None, description="Password of that account.")
+
     brain_masks: MaskMethod = Field(
         default="atlas", description="How brain masks are drawn: atlas, or hd-bet (an extra; needs a GPU and weights)."
     )
