@@ -36,7 +36,7 @@ def field(
     if not needed:
         rules["type"] = ["null", rules["type"]]
     default = schema.get("default") if needed else None
-    extra = {"description": description, "section": section}
+    extra: dict[str, Any] = {"description": description, "section": section}
     return Param(default, title=title, **rules, **{key: value for key, value in extra.items() if value})
 
 

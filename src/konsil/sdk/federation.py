@@ -66,7 +66,7 @@ class Results:
             {
                 "round": row["round"],
                 "site": site,
-                **{k: v for k, v in part.items() if k != "metrics"},
+                **part,
                 **part["metrics"],
             }
             for row in self.summary["rounds"]
