@@ -168,4 +168,4 @@ class Federation:
 
     def cancel(self, run: str, *, why: str) -> None:
         """End a run for everybody, with a signed word; the sites stop after what they are doing."""
-        steer(self.home, run, Action.abort, why=why)
+        steer(self.home, run, Action.ABORT, why=why)
