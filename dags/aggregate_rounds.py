@@ -35,7 +35,7 @@ next updates, go on. When the sites are slower than the centre's patience, the n
 
 
 @dag(
-    dag_display_name="Aggregate rounds",
+    dag_display_name="2 · Aggregate rounds",
     description="One stint of averaging at the centre",
     doc_md=DOC,
     schedule=None,

@@ -17,7 +17,6 @@ from operators.wait import WaitOperator
 
 # With the map index named, the triggerer can answer this too; without, the wait would never begin (Airflow 3.3.2).
 RUN = "{{ ti.xcom_pull(task_ids='verify_charter', map_indexes=-1)['run'] }}"
-CUSTODIANS = [{"id": name, "name": name} for name in ("custodian", "admin")]
 CHARTERS = Asset("konsil_charters", watchers=[AssetWatcher(name="inbox", trigger=CharterTrigger(poll_s=2.0))])
 
 FORM = {
@@ -44,8 +43,9 @@ Starts by itself when a charter addressed to this site lies in the bucket. The s
 connections.
 
 1. The charter's signature is checked.
-2. The **data custodian** reads under *Required Actions* what would leave the site, chooses the cohort, and approves or
-   rejects. Nothing is sent before that but the answer itself; without an answer nothing happens.
+2. The **data custodian** reads under *Required Actions* what would leave the site, chooses the cohort, and approves,
+   approves as standing policy, or refuses. Nothing is sent before that but the answer itself; without an answer nothing
+   happens. Where a standing policy covers the charter, nobody is asked; anything outside it asks again.
 3. Statistics of the cohort (a *fingerprint*) go to the centre, which sends back one common recipe.
 4. The rounds run in *Train rounds*. Images never leave; encrypted weights do.
 5. Every model is tested on this site's held-out patients, and the final model is stored here.
@@ -55,7 +55,7 @@ Stop or restart anything at any time: it continues where it was.
 
 
 @dag(
-    dag_display_name="Join federation",
+    dag_display_name="2 · Join federation",
     description="A site's part in a federation",
     doc_md=DOC,
     schedule=[CHARTERS],
@@ -75,21 +75,7 @@ Stop or restart anything at any time: it continues where it was.
     },
 )
 def join_federation() -> None:
-    verify = VerifyCharterOperator(
-        task_id="verify_charter", task_display_name="Check the charter", run_name="{{ params.run }}"
-    )
-    others = OthersOperator(
-        task_id="others", task_display_name="Start others that arrived", trigger_dag_id="join_federation"
-    )
-    approve = ApproveCharterOperator(
-        task_id="approve",
-        task_display_name="Custodian decides",
-        charter="{{ ti.xcom_pull(task_ids='verify_charter') }}",
-        assigned_users=CUSTODIANS,
-    )
-    decide = DecideOperator(
-        task_id="decide", task_display_name="Record the decision", decision="{{ ti.xcom_pull(task_ids='approve') }}"
-    )
+    decide = decided()
     answer = TakePartOperator(task_id="answer", task_display_name="Answer the centre", until="answers")
     fingerprint = TakePartOperator(task_id="fingerprint", task_display_name="Send the fingerprint", until="recipe")
     wait_for_recipe = WaitOperator(task_id="wait_for_recipe", task_display_name="Wait for the recipe", phase="prepare")
@@ -101,6 +87,32 @@ def join_federation() -> None:
         number=1,
         patience_s="{{ params.patience_s }}",
     )
+    decide >> answer >> fingerprint >> wait_for_recipe >> preprocess >> start_rounds >> after_the_rounds()
+
+
+def decided() -> DecideOperator:
+    """From the charter to the custodian's recorded decision; other charters get runs of their own."""
+    verify = VerifyCharterOperator(
+        task_id="verify_charter", task_display_name="Check the charter", run_name="{{ params.run }}"
+    )
+    others = OthersOperator(
+        task_id="others", task_display_name="Start others that arrived", trigger_dag_id="join_federation"
+    )
+    approve = ApproveCharterOperator(
+        task_id="approve",
+        task_display_name="Custodian decides",
+        charter="{{ ti.xcom_pull(task_ids='verify_charter') }}",
+    )
+    decide = DecideOperator(
+        task_id="decide", task_display_name="Record the decision", decision="{{ ti.xcom_pull(task_ids='approve') }}"
+    )
+    verify >> [others, approve]
+    approve >> decide
+    return decide
+
+
+def after_the_rounds() -> WaitOperator:
+    """From the last round to the stored model; the first of these tasks."""
     wait_for_rounds = WaitOperator(
         task_id="wait_for_rounds",
         task_display_name="Wait for the rounds",
@@ -118,9 +130,8 @@ def join_federation() -> None:
     store_model = TakePartOperator(
         task_id="store_model", task_display_name="Store the model", until="release", last=True
     )
-    verify >> others
-    verify >> approve >> decide >> answer >> fingerprint >> wait_for_recipe >> preprocess >> start_rounds
-    start_rounds >> wait_for_rounds >> local_model >> wait_for_others >> evaluate >> wait_for_final >> store_model
+    wait_for_rounds >> local_model >> wait_for_others >> evaluate >> wait_for_final >> store_model
+    return wait_for_rounds
 
 
 join_federation()

@@ -45,7 +45,7 @@ Research use only, not a medical device: no mask replaces a radiologist's look.
 
 
 @dag(
-    dag_display_name="Predict lesions",
+    dag_display_name="4 · Predict lesions",
     description="Lesion masks for a cohort with a stored model",
     doc_md=DOC,
     schedule=None,

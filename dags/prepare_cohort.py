@@ -93,8 +93,22 @@ Research use only, not a medical device.
 """
 
 
+@task_group(group_id="batch", group_display_name="Prepare each batch")
+def batch(cases: list[str]) -> None:
+    """The steps of one batch of cases."""
+    which = {"cohort": COHORT, "cases": cases}
+    raw = {**which, "inbox": "{{ params.inbox }}"}
+    deidentify = DeidentifyOperator(task_id="deidentify", task_display_name="De-identify", **raw)
+    convert = ConvertOperator(task_id="convert", task_display_name="Convert to NIfTI", **which)
+    orient = OrientOperator(task_id="orient", task_display_name="Orient", **which)
+    mask = MaskOperator(task_id="mask", task_display_name="Find the brain", **which)
+    register = RegisterOperator(task_id="register", task_display_name="Register T1w to FLAIR", **which)
+    qc = QcOperator(task_id="qc", task_display_name="Measure quality", limits="{{ params.limits }}", **which)
+    deidentify >> convert >> orient >> mask >> register >> qc
+
+
 @dag(
-    dag_display_name="Prepare cohort",
+    dag_display_name="1 · Prepare cohort",
     description="DICOM in, checked and signed cohort out",
     doc_md=DOC,
     schedule=None,
@@ -123,17 +137,6 @@ def prepare_cohort() -> None:
         size="{{ params.batch_size }}",
         trigger_rule="none_failed",
     )
-
-    @task_group(group_id="batch", group_display_name="Prepare each batch")
-    def batch(cases: list[str]) -> None:
-        which = {"cohort": COHORT, "cases": cases}
-        deidentify = DeidentifyOperator(task_id="deidentify", task_display_name="De-identify", inbox=inbox, **which)
-        convert = ConvertOperator(task_id="convert", task_display_name="Convert to NIfTI", **which)
-        orient = OrientOperator(task_id="orient", task_display_name="Orient", **which)
-        mask = MaskOperator(task_id="mask", task_display_name="Find the brain", **which)
-        register = RegisterOperator(task_id="register", task_display_name="Register T1w to FLAIR", **which)
-        qc = QcOperator(task_id="qc", task_display_name="Measure quality", limits="{{ params.limits }}", **which)
-        deidentify >> convert >> orient >> mask >> register >> qc
 
     prepared = batch.expand(cases=batches.output)
     report = ReportOperator(

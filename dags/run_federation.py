@@ -6,32 +6,49 @@ from datetime import timedelta
 
 from airflow.sdk import Param, dag
 
+from konsil.federation.charter import Charter
+from konsil.federation.strategies.choice import NAMES
+from operators.forms import choices, field
 from operators.publish_charter import PublishCharterOperator
 from operators.run_phase import RunPhaseOperator
 from operators.stint import StintOperator
 from operators.wait import WaitOperator
 
 RUN = "{{ params.run }}"
+STRATEGIES = {
+    "fedavg": "fedavg: mean by training cases",
+    "fedavgm": "fedavgm: mean with momentum at the centre",
+    "fedadam": "fedadam: Adam at the centre",
+    "fedyogi": "fedyogi: Yogi at the centre",
+    "median": "median: of every weight",
+    "trimmed_mean": "trimmed_mean: without the extremes",
+    "krum": "krum: the most central update",
+    "multi_krum": "multi_krum: mean of the central updates",
+    "fedprox": "fedprox: sites are held near the global model",
+    "scaffold": "scaffold: sites correct their drift",
+    "fedbn": "fedbn: normalisation stays at the site",
+    "ditto": "ditto: each site also keeps a model of its own",
+    "asym_fedavg": "asym_fedavg: sites with networks of their own",
+}
 
 FORM = {
     # A waiting task reads the form without the values typed in: in a DAG that waits, every field needs a default.
-    "run": Param(
-        None,
-        type=["null", "string"],
+    "run": field(
+        Charter,
+        "run",
+        needed=False,
         title="Name of the federation (needed)",
         description="3 to 41 lower-case letters, digits and hyphens, such as ms-lesions-1.",
-        pattern="^[a-z0-9][a-z0-9-]{2,40}$",
     ),
-    "title": Param(None, type=["null", "string"], title="Title", description="What the custodians read first."),
+    "title": field(Charter, "title", needed=False, title="Title", description="What the custodians read first."),
     "sites": Param(
-        ["A", "B", "C"],
+        [],
         type="array",
         items={"type": "string"},
-        minItems=2,
         title="Sites",
-        description="One per line, in the order of tables and sums.",
+        description="One per line, in the order of tables and sums. Empty: every site that has joined.",
     ),
-    "rounds": Param(50, type="integer", minimum=1, maximum=1000, title="Rounds"),
+    "rounds": field(Charter, "rounds", title="Rounds"),
     "learner": Param(
         {"name": "nnunet", "settings": {}},
         type="object",
@@ -48,10 +65,7 @@ FORM = {
     "strategy": Param(
         "fedavg",
         type="string",
-        enum=[
-            *("fedavg", "fedavgm", "fedadam", "fedyogi", "median", "trimmed_mean", "krum", "multi_krum"),
-            *("fedprox", "scaffold", "fedbn", "ditto", "asym_fedavg"),
-        ],
+        **choices(STRATEGIES, NAMES),
         title="Strategy",
         description="How one model is made of the updates, and what a site does differently in a round.",
         section="Training",
@@ -63,12 +77,11 @@ FORM = {
         description='Empty: its defaults. Others: see the charter\'s specification, such as {"clip_norm": 10}.',
         section="Training",
     ),
-    "precision": Param(
-        "float32",
-        type="string",
-        enum=["float32", "delta16"],
+    "precision": field(
+        Charter,
+        "precision",
+        labels={"float32": "float32: whole weights", "delta16": "delta16: differences, half as many bytes"},
         title="Precision of updates",
-        description="delta16: sites send differences to the round's model in 16 bits, half as many bytes.",
         section="Training",
     ),
     "privacy": Param(
@@ -94,19 +107,17 @@ FORM = {
         '{"model": "ms-1", "sha256": "…", "new_channels": "zero"}; empty: drawn by the seed (docs/formats/charter.md).',
         section="Training",
     ),
-    "compare_with_local": Param(
-        True,
-        type="boolean",
+    "compare_with_local": field(
+        Charter,
+        "compare_with_local",
         title="Compare with local models",
         description="Each site also trains alone; all models are tested at all sites.",
         section="Training",
     ),
-    "seed": Param(0, type="integer", minimum=0, title="Seed", section="Training"),
-    "extra_rounds": Param(
-        0,
-        type="integer",
-        minimum=0,
-        maximum=1000,
+    "seed": field(Charter, "seed", title="Seed", section="Training"),
+    "extra_rounds": field(
+        Charter,
+        "extra_rounds",
         title="Rounds that may be added after the end",
         description="Custodians accept them with the charter; later ones need a new charter.",
         section="Training",
@@ -166,7 +177,7 @@ A site that stays silent does not stop the others as long as the quorum holds; t
 
 
 @dag(
-    dag_display_name="Run federation",
+    dag_display_name="1 · Run federation",
     description="The centre's side of a federation",
     doc_md=DOC,
     schedule=None,

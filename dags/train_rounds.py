@@ -35,7 +35,7 @@ Whatever a stint knew lies in the bucket and in the site's folder, so a retry co
 
 
 @dag(
-    dag_display_name="Train rounds",
+    dag_display_name="3 · Train rounds",
     description="One stint of training at a site",
     doc_md=DOC,
     schedule=None,

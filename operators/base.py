@@ -6,7 +6,9 @@ the step by hand; every line after it is the verb's own. Between tasks travel re
 
     exit code 0   every case came through
     exit code 2   some were set aside, each with its sentence: the task succeeds, the rest of the batch goes on
-    exit code 1   nothing came through: skipped if every case of the batch was set aside, failed otherwise
+    exit code 1   nothing came through: skipped if every case of the batch was set aside, failed otherwise; bad input is
+                  bad the next time too, so Airflow does not try again
+    any other     a server or disk did not do its part (75), or the verb was killed: tried again
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
-from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from konsil.files import read_json
 from konsil.settings import Settings
@@ -39,6 +41,8 @@ class KonsilOperator(BaseOperator):
 
     template_fields: Sequence[str] = ()
     ui_color = "#e7f0ee"
+    is_retried = False
+    """Whether exit code 1 may come from something that others have yet to do."""
 
     def arguments(self) -> list[str]:
         """The verb and its arguments, without `--result`."""
@@ -79,6 +83,8 @@ class KonsilOperator(BaseOperator):
             raise AirflowException(f"The command was ended by signal {-code} ({signal.Signals(-code).name}).")
         if result.get("set_aside"):
             raise AirflowSkipException("Every case of this batch was set aside; the sentences stand above.")
+        if code == 1 and sentence and not self.is_retried:
+            raise AirflowFailException(sentence)
         raise AirflowException(sentence or f"The command ended with exit code {code} and said nothing.")
 
     def on_kill(self) -> None:

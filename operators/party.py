@@ -29,6 +29,7 @@ class PartyOperator(KonsilOperator):
     """
 
     template_fields: Sequence[str] = ("run_name", "patience_s")
+    is_retried = True  # a peer's message may be late, and a custodian may have to decide again
 
     def __init__(
         self,
@@ -56,7 +57,8 @@ class PartyOperator(KonsilOperator):
         """Read the ending before the exit code: an aborted run is not worth another try."""
         state, why = result.get("state"), str(result.get("sentence") or sentence)
         if state == "aborted":
-            raise AirflowFailException(why)
+            told = [f"{site} refused: {reason}" for site, reason in (result.get("refusals") or {}).items()]
+            raise AirflowFailException(" ".join([why, *told]))
         if state == "finished" and not self.last:
             raise AirflowSkipException(why)
         if result.get("held") and not self.stint:

@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from airflow.sdk import Context
+from airflow.sdk.exceptions import AirflowFailException
 
+from konsil.errors import KonsilError
 from konsil.federation.charter import Charter, parse_charter
 from konsil.federation.strategies.choice import PLAIN
 from konsil.files import write_json
 from konsil.settings import Settings
+from konsil.trust.roster import Roster
 from konsil.types import Json
 from operators.party import PartyOperator
 
@@ -19,6 +22,7 @@ class PublishCharterOperator(PartyOperator):
     """Check the form against the charter's rules, write the charter file and publish it.
 
     :param form: the fields of docs/formats/charter.md among others (templated); empty ones take the charter's defaults
+        and no sites means all that have joined
     """
 
     template_fields = ("run_name", "patience_s", "form")
@@ -38,13 +42,18 @@ class PublishCharterOperator(PartyOperator):
     def charter(self) -> Charter:
         """The form as a charter: the strategy's name and its parameters are two fields of the form and one there."""
         fields = {name: self.form[name] for name in Charter.model_fields if self.form.get(name) is not None}
+        if not fields.get("sites"):
+            fields["sites"] = list(Roster.load(Settings().home).sites)
         if settings := self.form.get("strategy_settings"):
             fields["strategy"] = {**settings, "name": fields.get("strategy", PLAIN)}
         return parse_charter(fields)
 
     def execute(self, context: Context) -> Json:
-        """Write the file, run the verb, hand on the run's name."""
-        charter = self.charter()
+        """Write the file, run the verb, hand on the run's name. A form that makes no charter is not tried again."""
+        try:
+            charter = self.charter()
+        except KonsilError as error:
+            raise AirflowFailException(error.sentence) from None
         self.run_name = charter.run
         write_json(self.path(), charter.model_dump(mode="json"))
         return super().execute(context) | {"run": charter.run}

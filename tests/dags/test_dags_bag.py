@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 DAGS = Path(__file__).parents[2] / "dags"
-IDS = {"prepare_cohort", "join_federation", "train_rounds", "predict", "run_federation", "aggregate_rounds"}
+IDS = {"prepare_cohort", "join_federation", "train_rounds", "predict", "run_federation", "aggregate_rounds", "doctor"}
 
 ALONE = """
 import sys, importlib.util
@@ -160,3 +161,41 @@ def test_importing_does_nothing(tmp_path: Path) -> None:
     end = subprocess.run([sys.executable, "-c", ALONE, str(DAGS)], env=env, capture_output=True, text=True, check=False)
     assert end.returncode == 0, end.stderr
     assert end.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_the_form_keeps_the_bounds_of_the_charter(bag: Any) -> None:
+    from konsil.federation.charter import Charter
+
+    properties = Charter.model_json_schema()["properties"]
+    params = bag.dags["run_federation"].params
+    for name in ("rounds", "extra_rounds", "seed", "precision", "compare_with_local"):
+        param = params.get_param(name)
+        assert param.value == properties[name]["default"]
+        for rule in ("minimum", "maximum", "exclusiveMaximum", "enum"):
+            assert param.schema.get(rule) == properties[name].get(rule)
+    assert params.get_param("run").schema["pattern"] == properties["run"]["pattern"]
+
+
+def test_every_choice_of_a_form_has_words(bag: Any) -> None:
+    for dag in bag.dags.values():
+        for key in dag.params:
+            shown = dag.params.get_param(key).schema.get("values_display", {})
+            assert all(":" in words for words in shown.values())
+
+
+@pytest.mark.parametrize("family", ["site", "centre"])
+def test_the_list_stands_in_the_order_of_work(bag: Any, family: str) -> None:
+    order = {
+        "site": ["prepare_cohort", "join_federation", "train_rounds", "predict", "doctor"],
+        "centre": ["run_federation", "aggregate_rounds", "doctor"],
+    }
+    shown = sorted((dag.dag_display_name, dag.dag_id) for dag in bag.dags.values() if family in dag.tags)
+    assert [dag_id for _, dag_id in shown] == order[family]
+
+
+def test_wiring_is_readable_without_scrolling() -> None:
+    for path in DAGS.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                length = (node.end_lineno or 0) - node.lineno + 1
+                assert length <= 40, f"{path.name}: {node.name} has {length} lines"

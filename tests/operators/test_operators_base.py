@@ -10,11 +10,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 from konsil.files import write_json
 from konsil.settings import Settings
 from operators.base import KonsilOperator, die_with_parent, listed, result_file, verb_environment
+from operators.take_part import TakePartOperator
 
 
 class Verb(KonsilOperator):
@@ -75,6 +76,22 @@ def test_a_batch_of_which_nothing_is_left_is_skipped() -> None:
 def test_a_failure_tells_the_verbs_own_sentence() -> None:
     with pytest.raises(AirflowException, match="the disk is full"):
         verb().judge(1, "the disk is full", {})
+
+
+def test_bad_input_is_not_tried_again_and_what_may_pass_is() -> None:
+    with pytest.raises(AirflowFailException, match="no such cohort"):
+        verb().judge(1, "no such cohort", {})
+    for code, sentence in ((75, "the store does not answer"), (-9, ""), (1, "")):
+        with pytest.raises(AirflowException) as caught:
+            verb().judge(code, sentence, {})
+        assert not isinstance(caught.value, AirflowFailException)
+
+
+def test_a_party_is_tried_again_because_others_may_be_late() -> None:
+    party = TakePartOperator(task_id="step", run_name="ms-1", until="recipe")
+    with pytest.raises(AirflowException) as caught:
+        party.judge(1, "The recipe has not arrived", {})
+    assert not isinstance(caught.value, AirflowFailException)
 
 
 def test_a_killed_verb_is_named_as_such() -> None:

@@ -1,7 +1,8 @@
 """The entrance: every module beside this one that has `register(app)` adds its verbs.
 
 Verb modules import nothing heavy at their top, so that `konsil --help` answers at once and works without the extras.
-A `KonsilError` ends as one sentence on stderr and exit code 1, never as a traceback.
+A `KonsilError` ends as one sentence on stderr, never as a traceback: exit code 1 where the same command would end the
+same way again, 75 (EX_TEMPFAIL of sysexits.h) where trying again may help: a server that did not do its part.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import sys
 import typer
 
 from konsil import __version__, cli
-from konsil.errors import Fault, KonsilError
+from konsil.errors import Fault, KonsilError, Unavailable
 from konsil.files import is_full
+
+TRY_LATER = 75
 
 app = typer.Typer(
     name="konsil",
@@ -51,7 +54,7 @@ def main() -> None:
         assemble()()
     except KonsilError as error:
         typer.echo(f"konsil: {error.sentence}", err=True)
-        sys.exit(1)
+        sys.exit(TRY_LATER if isinstance(error, Unavailable) else 1)
     except ModuleNotFoundError as error:
         typer.echo(f"konsil: {missing_extra(error)}", err=True)
         sys.exit(1)

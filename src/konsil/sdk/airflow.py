@@ -39,9 +39,9 @@ class AirflowClient:
         self._password = password
         self._token = ""
 
-    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
-        """Start a DAG with the values of its form; returns the name of the DAG run."""
-        content = {"logical_date": None, "conf": dict(conf or {})}
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None, *, name: str = "") -> str:
+        """Start a DAG with the values of its form; returns the name of the DAG run, which is `name` if one is given."""
+        content: Json = {"logical_date": None, "conf": dict(conf or {}), **({"dag_run_id": name} if name else {})}
         return str(self.call("POST", f"dags/{quote(dag_id)}/dagRuns", content)["dag_run_id"])
 
     def runs(self, dag_id: str) -> list[tuple[str, str]]:
