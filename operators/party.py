@@ -28,7 +28,7 @@ class PartyOperator(KonsilOperator):
     `last` marks the last task of a DAG, `stint` one that is followed by another stint.
     """
 
-    template_fields: Sequence[str] = ("run_name", "patience_s")
+    template_fields: Sequence[str] = ("run_name", "patience_s", "until")
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ class PublishCharterOperator(PartyOperator):
     :param form: the fields of docs/formats/charter.md among others (templated); empty ones take the charter's defaults
     """
 
-    template_fields = ("run_name", "patience_s", "form")
+    template_fields = ("run_name", "patience_s", "until", "form")
 
     def __init__(self, *, form: Any, **kwargs: Any) -> None:
         super().__init__(until="charter", patience_s=0, **kwargs)
