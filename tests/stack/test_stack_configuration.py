@@ -64,7 +64,7 @@ def test_a_site_shows_its_own_dags_alone(site: Place, tmp_path: Path) -> None:
     configure(centre)
     shown = {place.name: {path.stem for path in (place.folder / "dags").glob("*.py")} for place in (site, centre)}
     assert shown["centre"] == {"run_federation", "aggregate_rounds", "extend_federation"}
-    assert shown["A"] == {"prepare_cohort", "join_federation", "train_rounds", "predict"}
+    assert shown["A"] == {"prepare_cohort", "join_federation", "train_rounds", "extend_federation", "predict"}
     assert all(path.is_file() for path in (site.folder / "dags").iterdir())
 
 
