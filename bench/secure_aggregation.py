@@ -27,7 +27,7 @@ import numpy as np
 
 from konsil.federation.secure.keys import Group, MaskingKey, RoundKeys
 from konsil.federation.secure.masked import COMMITMENTS, SHARES, Masker
-from konsil.federation.secure.masks import apply_masks
+from konsil.federation.secure.masks import Masks
 from konsil.federation.secure.opening import Sum
 from konsil.federation.secure.ring import FixedPoint
 from konsil.federation.secure.shares import opened_row
@@ -116,7 +116,9 @@ def costs(sites: int, numbers: int, repeat: int) -> dict[str, Any]:
 
 def opened(total: Model, asked: Sum, revealed: Any, threshold: int, promised: Model) -> None:
     """What the centre does with the reveals."""
-    apply_masks(total, asked.masks(revealed, threshold, promised))
+    masks = Masks(asked.masks(revealed, threshold, promised))
+    for array in total.values():
+        masks.apply(array)
 
 
 def copying(numbers: int, repeat: int) -> dict[str, Any]:

@@ -11,17 +11,27 @@ from operators.stint import StintOperator
 from operators.wait import WaitOperator
 
 RUN = "{{ params.run }}"
+# The stint's own, else the Airflow variable of this place, which is read anew by every stint, else KONSIL_PATIENCE_S.
+PATIENCE = "{{ params.patience_s if params.patience_s is not none else var.value.get('konsil_patience_s', '') }}"
 
 FORM = {
     # A waiting task reads the form without the values typed in: in a DAG that waits, every field needs a default.
     "run": Param(None, type=["null", "string"], title="Name of the federation (needed)"),
     "stint": Param(1, type="integer", minimum=1, title="Number of this stint"),
+    "after": Param(0, type="integer", minimum=0, title="Round that an extension follows (0: none)"),
+    "until": Param(
+        "rounds",
+        type="string",
+        enum=["rounds", "release"],
+        title="Work until",
+        description="release: the stints of an extension also do what comes after its rounds.",
+    ),
     "patience_s": Param(
         None,
         type=["null", "number"],
         minimum=0,
         title="Seconds to wait warm",
-        description="Empty: the centre's setting.",
+        description="Empty: the variable konsil_patience_s, else the centre's setting.",
     ),
 }
 
@@ -52,8 +62,8 @@ def aggregate_rounds() -> None:
         task_id="aggregate",
         task_display_name="Average",
         run_name=RUN,
-        until="rounds",
-        patience_s="{{ params.patience_s }}",
+        until="{{ params.until }}",
+        patience_s=PATIENCE,
         last=True,
         stint=True,
     )
@@ -63,6 +73,8 @@ def aggregate_rounds() -> None:
         trigger_dag_id="aggregate_rounds",
         run_name=RUN,
         number="{{ params.stint + 1 }}",
+        after="{{ params.after }}",
+        until="{{ params.until }}",
         patience_s="{{ params.patience_s }}",
         state="{{ ti.xcom_pull(task_ids='aggregate')['state'] }}",
     )

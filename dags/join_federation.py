@@ -31,7 +31,8 @@ FORM = {
         type=["null", "number"],
         minimum=0,
         title="Seconds to wait warm between two rounds",
-        description="Empty: the site's own setting. 0 gives the place back after every round.",
+        description="Empty: the variable konsil_patience_s, else the site's setting. 0 gives the place back after "
+        "every round.",
         section="Advanced",
     ),
 }

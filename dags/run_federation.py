@@ -156,7 +156,7 @@ FORM = {
         type=["null", "number"],
         minimum=0,
         title="Seconds the centre waits warm between two rounds",
-        description="Empty: the centre's own setting.",
+        description="Empty: the variable konsil_patience_s, else the centre's setting. Each site sets its own.",
         section="When sites are silent",
     ),
 }

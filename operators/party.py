@@ -28,7 +28,7 @@ class PartyOperator(KonsilOperator):
     `last` marks the last task of a DAG, `stint` one that is followed by another stint.
     """
 
-    template_fields: Sequence[str] = ("run_name", "patience_s")
+    template_fields: Sequence[str] = ("run_name", "patience_s", "until")
     is_retried = True  # a peer's message may be late, and a custodian may have to decide again
 
     def __init__(

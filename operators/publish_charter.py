@@ -25,7 +25,7 @@ class PublishCharterOperator(PartyOperator):
         and no sites means all that have joined
     """
 
-    template_fields = ("run_name", "patience_s", "form")
+    template_fields = ("run_name", "patience_s", "until", "form")
 
     def __init__(self, *, form: Any, **kwargs: Any) -> None:
         super().__init__(until="charter", patience_s=0, **kwargs)

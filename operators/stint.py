@@ -15,26 +15,48 @@ class StintOperator(TriggerDagRunOperator):  # type: ignore[misc]  # the provide
     :param run_name: name of the federation's run (templated)
     :param number: number of the stint to start (templated)
     :param patience_s: seconds each stint waits warm; empty means the place's own setting (templated)
+    :param after: the round that an extension follows; 0 for the charter's own rounds (templated)
+    :param until: the phase whose end is also that of the stints: rounds, or release in an extension (templated)
     :param state: how the stint before ended; anything but `waiting` starts nothing (templated)
     """
 
-    template_fields = ("run_name", "number", "patience_s", "state", "trigger_dag_id", "skip_when_already_exists")
+    template_fields = (
+        "run_name",
+        "number",
+        "patience_s",
+        "after",
+        "until",
+        "state",
+        "trigger_dag_id",
+        "skip_when_already_exists",
+    )
 
     def __init__(
-        self, *, run_name: str, number: Any, patience_s: Any = None, state: Any = "waiting", **kwargs: Any
+        self,
+        *,
+        run_name: str,
+        number: Any,
+        patience_s: Any = None,
+        after: Any = 0,
+        until: str = "rounds",
+        state: Any = "waiting",
+        **kwargs: Any,
     ) -> None:
         super().__init__(logical_date=None, skip_when_already_exists=True, **kwargs)
         self.run_name = run_name
         self.number = number
         self.patience_s = patience_s
+        self.after = after
+        self.until = until
         self.state = state
 
     def execute(self, context: Context) -> None:
         """Start the next stint, or skip: the rounds are over."""
         if self.state != "waiting":
             raise AirflowSkipException(f"The rounds of {self.run_name} are over.")
-        number = int(self.number)
+        number, after = int(self.number), int(self.after)
         patience = None if self.patience_s in (None, "", "None") else float(self.patience_s)
-        self.trigger_run_id = f"{self.run_name}__stint_{number:04d}"
-        self.conf = {"run": self.run_name, "stint": number, "patience_s": patience}
+        stretch = f"{self.run_name}__after_{after:04d}" if after else self.run_name
+        self.trigger_run_id = f"{stretch}__stint_{number:04d}"
+        self.conf = {"run": self.run_name, "stint": number, "patience_s": patience, "after": after, "until": self.until}
         super().execute(context)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -22,6 +23,7 @@ from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TaskSuccessEven
 
 from konsil.errors import KonsilError
 from konsil.settings import Settings
+from konsil.types import Json
 
 Found = TypeVar("Found")
 LOOKS_PER_QUIET = 16  # a wait becomes a sixteenth longer at most than it had to be
@@ -84,47 +86,69 @@ class ReadyTrigger(BaseTrigger):
             return False
 
 
-class CharterTrigger(BaseEventTrigger):
-    """Fires once for every charter that is addressed to this site and not yet decided on."""
+class AnnouncingTrigger(BaseEventTrigger):
+    """Fires once for everything new that `announced` tells of."""
 
     def __init__(self, poll_s: float = 2.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self.poll_s = poll_s
 
+    @abstractmethod
+    def announced(self, home: Path) -> dict[str, Json]:
+        """A lasting name of each thing that is there now, and the payload of its event."""
+
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Class path and arguments, as Airflow stores them."""
-        return "operators.triggers.CharterTrigger", {"poll_s": self.poll_s}
+        return f"operators.triggers.{type(self).__name__}", {"poll_s": self.poll_s}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll for ever. What was seen is kept by Airflow, so that a restart fires nothing twice."""
         home = Settings().home
         seen: list[str] = await self.recall()
         while True:
-            for run in await self.look(home):
-                if run not in seen:
-                    seen.append(run)
-                    yield TriggerEvent({"run": run})  # type: ignore[no-untyped-call]
+            for name, payload in (await self.look(home)).items():
+                if name not in seen:
+                    seen.append(name)
+                    yield TriggerEvent(payload)  # type: ignore[no-untyped-call]
                     await self.remember(seen)
             await asyncio.sleep(self.poll_s)
 
-    async def look(self, home: Path) -> list[str]:
-        """Runs that wait for this site's decision. Whatever goes wrong is told, and the next look may go better."""
-        from konsil.parties.lookout import lookout
-
+    async def look(self, home: Path) -> dict[str, Json]:
+        """What is announced. Whatever goes wrong is told, and the next look may go better."""
         try:
-            return await in_turn(lookout(home).addressed_charters)
+            return await in_turn(lambda: self.announced(home))
         except KonsilError as error:
-            self.log.info("no charters to be seen yet: %s", error.sentence)
+            self.log.info("nothing to be seen yet: %s", error.sentence)
         except Exception:  # a watcher that ends is not started again before Airflow is
-            self.log.exception("cannot look for charters")
-        return []
+            self.log.exception("cannot look into the bucket")
+        return {}
 
     async def recall(self) -> list[str]:
-        """Runs that were announced before this triggerer started."""
+        """What was announced before this triggerer started."""
         found = await self.asset_state_store.aget("seen", []) if self.asset_state_store is not None else []
-        return [str(run) for run in found] if isinstance(found, list) else []
+        return [str(name) for name in found] if isinstance(found, list) else []
 
     async def remember(self, seen: list[str]) -> None:
         """Keep the newest thousand names (Airflow stores at most 64 KiB)."""
         if self.asset_state_store is not None:
             await self.asset_state_store.aset("seen", [*seen[-1000:]])
+
+
+class CharterTrigger(AnnouncingTrigger):
+    """Fires once for every charter that is addressed to this site and not yet decided on."""
+
+    def announced(self, home: Path) -> dict[str, Json]:
+        """Runs that wait for this site's decision."""
+        from konsil.parties.lookout import lookout
+
+        return {run: {"run": run} for run in lookout(home).addressed_charters()}
+
+
+class ExtensionTrigger(AnnouncingTrigger):
+    """Fires once for every extension of a run in which this place has a part."""
+
+    def announced(self, home: Path) -> dict[str, Json]:
+        """Runs that go on after their end, and the round they follow."""
+        from konsil.parties.lookout import lookout
+
+        return {f"{run} {after}": {"run": run, "after": after} for run, after in lookout(home).extensions()}

@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 
 DAGS = Path(__file__).parents[2] / "dags"
-IDS = {"prepare_cohort", "join_federation", "train_rounds", "predict", "run_federation", "aggregate_rounds", "doctor"}
+IDS = {
+    "prepare_cohort", "join_federation", "train_rounds", "predict", "run_federation", "aggregate_rounds",
+    "extend_federation", "doctor",
+}  # fmt: skip
 
 ALONE = """
 import sys, importlib.util
@@ -88,7 +91,7 @@ def test_tasks_are_tried_again(bag: Any, name: str) -> None:
     assert all(task.retries >= 2 for task in bag.dags[name].tasks)
 
 
-@pytest.mark.parametrize("name", ["join_federation", "run_federation"])
+@pytest.mark.parametrize("name", ["join_federation", "run_federation", "extend_federation"])
 def test_tasks_of_a_federation_are_tried_for_longer_than_a_store_is_away(bag: Any, name: str) -> None:
     """What Airflow 3.3 calls exponential is the factor between two pauses."""
     for task in bag.dags[name].tasks:
@@ -154,6 +157,17 @@ def test_a_site_opens_its_part_by_an_asset_alone(bag: Any) -> None:
     dag = bag.dags["join_federation"]
     assert [asset.name for asset in dag.timetable.asset_condition.objects] == ["konsil_charters"]
     assert all("null" in dag.params.get_param(key).schema["type"] for key in dag.params), "nobody fills in a form then"
+
+
+def test_an_extension_is_taken_up_by_an_asset_alone_and_stints_do_all_of_it(bag: Any) -> None:
+    dag = bag.dags["extend_federation"]
+    assert [asset.name for asset in dag.timetable.asset_condition.objects] == ["konsil_extensions"]
+    assert dag.task_dict["start_rounds"].partial_kwargs["until"] == "release"
+    for name, task_id in (("train_rounds", "train"), ("aggregate_rounds", "aggregate")):
+        work, following = bag.dags[name].task_dict[task_id], bag.dags[name].task_dict["next_stint"]
+        assert work.until == following.until == "{{ params.until }}"
+        assert "until" in work.template_fields
+        assert bag.dags[name].params.get_param("until").resolve() == "rounds"
 
 
 def test_importing_does_nothing(tmp_path: Path) -> None:

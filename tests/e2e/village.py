@@ -23,6 +23,7 @@ import psutil
 from konsil.cohort.adopt import Pair, adopt
 from konsil.cohort.folder import SiteFolder
 from konsil.demo.people import answer, last_words, until
+from konsil.errors import Missing
 from konsil.federation.steps import Wait
 from konsil.files import write_bytes
 from konsil.parties.decision import accept_charter
@@ -111,19 +112,20 @@ class Village:
         pause_s: float = 0.0,
         patience_s: float | None = None,
         site_patience_s: float | None = None,
+        **more: Any,
     ) -> None:
-        """Publish a charter and let every custodian approve; returns when all have answered."""
+        """Publish a charter and let every custodian approve; returns when all have answered. `more`: of the form."""
         form = {"run": run, "title": run, "sites": list(self.sites), "rounds": rounds, "compare_with_local": False}
         form |= {"learner": {"name": "instant", "settings": {"pause_s": pause_s}}, "patience_s": patience_s}
         quorum = {"sites": len(self.sites), "share_of_cases": 1.0, "required": list(self.sites)}
-        self.admin(CENTRE).trigger("run_federation", {**form, "quorum": quorum})
+        self.admin(CENTRE).trigger("run_federation", {**form, "quorum": quorum, **more})
         for site in self.sites:
             if site in self.by_hand:
                 self.answer_by_hand(site, run)
                 continue
-            answer(self.admin(site), "join_federation", "Approve", {"cohort": COHORT}, timeout_s=240)
             if site_patience_s is not None:
-                self.begin_stints(site, run, site_patience_s)
+                self.set_patience(site, site_patience_s)
+            answer(self.admin(site), "join_federation", "Approve", {"cohort": COHORT}, timeout_s=240)
 
     def answer_by_hand(self, site: str, run: str) -> None:
         """The custodian of a site without Airflow accepts, and the site sends its fingerprint."""
@@ -134,21 +136,25 @@ class Village:
         while not isinstance(party.step(), Wait):
             pass
 
-    def begin_stints(self, site: str, run: str, patience_s: float) -> None:
-        """Start the first stint as *Join federation* would, which knows no patience when a charter has started it."""
-        eventually(lambda: bool(self.manifests(site, run, "fingerprints/*")), f"the fingerprint of {site}")
-        content = {"logical_date": None, "dag_run_id": f"{run}__stint_0001"}
-        content["conf"] = {"run": run, "stint": 1, "patience_s": patience_s}
-        self.admin(site).call("POST", "dags/train_rounds/dagRuns", content)
+    def set_patience(self, site: str, seconds: float) -> None:
+        """The variable that a site's people set in *Admin → Variables*."""
+        client, name = self.admin(site), "konsil_patience_s"
+        with suppress(Missing):
+            client.call("DELETE", f"variables/{name}")
+        client.call("POST", "variables", {"key": name, "value": str(seconds)})
 
     def bring_update(self, site: str, run: str, number: int) -> None:
         """Let a site without Airflow do what is to be done up to its update of a round, and nothing after it."""
+        self.bring(site, run, f"rounds/{number:04d}/updates/*")
+
+    def bring(self, site: str, run: str, place: str, timeout_s: float = 60) -> None:
+        """Let a site without Airflow do what is to be done until a message of its own lies in a place."""
         party = open_site(self.place(site).home, run)
-
-        def brought() -> bool:
-            return bool(self.manifests(site, run, f"rounds/{number:04d}/updates/*")) or not party.step()
-
-        eventually(brought, f"the update of {site}")
+        eventually(
+            lambda: bool(self.manifests(site, run, place)) or not party.step(),
+            f"{place} of {site}",
+            timeout_s=timeout_s,
+        )
 
     def clear(self, site: str, stint: str, *task_ids: str) -> None:
         """Clear tasks of a stint, or all of them, as a person does in the UI."""
@@ -173,6 +179,19 @@ class Village:
         """The trainings that a site finished: round, began, ended (seconds since the epoch)."""
         path = self.place(site).home / "runs" / run / "trainings.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+    def hold(self, site: str) -> None:
+        """From now on no training at a site ends, until `release`."""
+        (self.place(site).home / "hold").touch()
+
+    def release(self, site: str) -> None:
+        """Let the trainings at a site end."""
+        (self.place(site).home / "hold").unlink(missing_ok=True)
+
+    def training(self, site: str, run: str) -> dict[str, int]:
+        """The round and the process of the newest training at a site, also when it is over; empty before the first."""
+        path = self.place(site).home / "runs" / run / "training.json"
+        return dict(json.loads(path.read_text())) if path.is_file() else {}
 
     def manifests(self, owner: str, run: str, place: str) -> list[Path]:
         """The manifests of a party below a place of a run, as files of the store, by their time."""

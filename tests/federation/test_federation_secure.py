@@ -15,7 +15,7 @@ from konsil.errors import BadMessage, BadSetting, Refused
 from konsil.federation.charter import Charter, parse_charter
 from konsil.federation.secure.keys import Group, MaskingKey, RoundKeys, vouched
 from konsil.federation.secure.masked import COMMITMENTS, SHARES, Masker, masked_specs
-from konsil.federation.secure.masks import BLOCK, MaskStream, apply_masks
+from konsil.federation.secure.masks import BLOCK, Masks, MaskStream
 from konsil.federation.secure.opening import Sum
 from konsil.federation.secure.ring import FixedPoint
 from konsil.federation.secure.shares import combined, digest, opened_row, shared
@@ -25,6 +25,12 @@ from konsil.trust.identity import Identity
 RUN, NUMBER = "ms-2026", 4
 Model = dict[str, NDArray[Any]]
 STRANGER = Identity.generate().public
+
+
+def apply_masks(numbers: Model, pairs: Any) -> None:
+    masks = Masks(pairs)
+    for array in numbers.values():
+        masks.apply(array.reshape(-1))
 
 
 def charter(**rules: Any) -> Charter:

@@ -11,7 +11,7 @@ import pytest
 
 from konsil.errors import Unavailable
 from konsil.parties.lookout import Lookout
-from operators.triggers import CharterTrigger, ReadyTrigger, pause_after
+from operators.triggers import CharterTrigger, ExtensionTrigger, ReadyTrigger, pause_after
 from operators.wait import WaitOperator
 
 
@@ -92,6 +92,13 @@ def test_each_charter_is_announced_once(monkeypatch: pytest.MonkeyPatch) -> None
     assert [event.payload for event in events] == [{"run": "run-1"}, {"run": "run-2"}, {"run": "run-3"}]
 
 
+def test_each_extension_of_a_run_is_announced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([[], [("run-1", 5)], [("run-1", 5)], [("run-1", 8)]])
+    monkeypatch.setattr(Lookout, "extensions", lambda lookout: next(answers))
+    events = asyncio.run(first(ExtensionTrigger(poll_s=0.001), count=2))
+    assert [event.payload for event in events] == [{"run": "run-1", "after": 5}, {"run": "run-1", "after": 8}]
+
+
 def test_what_was_announced_before_a_restart_is_not_announced_again(monkeypatch: pytest.MonkeyPatch) -> None:
     class Store:
         def __init__(self) -> None:
@@ -120,7 +127,7 @@ def test_what_was_announced_before_a_restart_is_not_announced_again(monkeypatch:
 
 
 def test_triggers_can_be_stored_and_made_again() -> None:
-    for trigger in (ReadyTrigger("run-1", "prepare", 2.0), CharterTrigger(3.0)):
+    for trigger in (ReadyTrigger("run-1", "prepare", 2.0), CharterTrigger(3.0), ExtensionTrigger(3.0)):
         path, arguments = trigger.serialize()
         assert path == f"operators.triggers.{type(trigger).__name__}"
         assert type(trigger)(**arguments).serialize() == (path, arguments)

@@ -74,6 +74,41 @@ def test_what_is_posted_from_this_home_and_what_the_operator_says_is_seen(make_e
     assert watcher.ready("lines-1")
 
 
+def test_an_extension_is_told_until_it_has_ended(
+    make_enrolled: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "LOOKS_PER_WAIT", 1e9)
+    world = make_enrolled(rounds=1, extra_rounds=3)
+    watchers = {name: Lookout(world.home(name)) for name in world.names}
+
+    def told() -> set[tuple[tuple[str, int], ...]]:
+        return {tuple(watcher.extensions()) for watcher in watchers.values()}
+
+    world.work_until(lambda: world.newest() == 1)
+    assert told() == {()}, "the charter's own rounds are no extension"
+    for after in (1, 2):
+        world.work()
+        assert told() == {()}, "nothing is left to do"
+        steer(world.home("centre"), "lines-1", Action.EXTEND, rounds=1)
+        assert told() == {(("lines-1", after),)}
+        world.work("A", "B")
+        assert told() == {(("lines-1", after),)}, "also while one waits for the others"
+
+
+def test_a_run_that_cannot_be_extended_is_not_looked_at_again(
+    make_enrolled: Callable[..., Any], opened: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(room, "LOOKS_PER_WAIT", 1e9)
+    world = make_enrolled(rounds=1)
+    world.work_until(lambda: world.newest() == 1)
+    (world.home("A") / "runs" / "not a run").mkdir()
+    watcher = Lookout(world.home("A"))
+    assert watcher.extensions() == []
+    opened.clear()
+    assert watcher.extensions() == []
+    assert not opened
+
+
 def test_a_decision_in_the_home_is_seen(make_enrolled: Callable[..., Any]) -> None:
     world = make_enrolled()
     ledger = world.party("A").ledger

@@ -63,8 +63,10 @@ def test_a_site_shows_its_own_dags_alone(site: Place, tmp_path: Path) -> None:
     configure(site)
     configure(centre)
     shown = {place.name: {path.stem for path in (place.folder / "dags").glob("*.py")} for place in (site, centre)}
-    assert shown["centre"] == {"run_federation", "aggregate_rounds", "doctor"}
-    assert shown["A"] == {"prepare_cohort", "join_federation", "train_rounds", "predict", "doctor"}
+    assert shown["centre"] == {"run_federation", "aggregate_rounds", "extend_federation", "doctor"}
+    assert shown["A"] == {
+        "prepare_cohort", "join_federation", "train_rounds", "extend_federation", "predict", "doctor",
+    }  # fmt: skip
     assert all(path.is_file() for path in (site.folder / "dags").iterdir())
 
 

@@ -53,12 +53,13 @@ def enrol(root: Path, names: list[str]) -> None:
         time.sleep(0.1)
 
 
-def decide(root: Path, names: list[str], rounds: int, precision: str) -> None:
+def decide(root: Path, names: list[str], rounds: int, precision: str, is_secure: bool) -> None:
     """The operator's charter and every custodian's yes."""
     content: dict[str, Any] = {
         "format": "konsil.charter/1", "run": RUN, "sites": names, "rounds": rounds, "compare_with_local": False,
         "quorum": {"sites": len(names), "share_of_cases": 1.0},
     }  # fmt: skip
+    content |= {"secure_aggregation": {}} if is_secure else {}
     charter = parse_charter(content if precision == "float32" else {**content, "precision": precision})
     Ledger(root / "centre", RUN).keep_charter(charter)
     for name in names:
@@ -74,7 +75,7 @@ def exchange(run: Session) -> None:
     run.start("store", sys.executable, HERE / "konsil_store.py", root / "centre")
     wait_until_up(server.endpoint)
     enrol(root, names)
-    decide(root, names, run.rounds, run.chosen.precision)
+    decide(root, names, run.rounds, run.chosen.precision, run.chosen.secure)
     parties = [
         run.start(name, sys.executable, HERE / "konsil_party.py", root / name, RUN, place, run.rounds)
         for place, name in enumerate(["centre", *names], start=-1)

@@ -93,6 +93,7 @@ def arguments(description: str | None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--precision", default="float32")
+    parser.add_argument("--secure", action="store_true", help="konsil alone: with secure aggregation")
     parser.add_argument("--json", type=Path, required=True)
     return parser.parse_args()
 

@@ -56,7 +56,8 @@ def extend(
 ) -> None:
     """Go on after the end for some more rounds, as far as the charter's extra_rounds allow.
 
-    Everybody then starts its side again: konsil run --resume RUN, konsil take-part RUN.
+    Where Airflow runs, everybody goes on by itself; elsewhere each starts its side again (konsil run --resume RUN,
+    konsil take-part RUN).
 
     Example: konsil steer extend ms-lesions-2026 10
     """

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from konsil.errors import Unavailable
+from konsil.errors import KonsilError, Unavailable
 from konsil.federation.mailbox import open_store, owners, runs
 from konsil.federation.mailbox_keys import LOOK_S, WATCHED
 from konsil.federation.slot import Kind, Slot
-from konsil.federation.steps import Phase, Step, Wait
+from konsil.federation.steps import Abort, Finish, Phase, Step, Wait
 from konsil.files import file_mark
 from konsil.parties.ledger import Ledger
 from konsil.parties.opening import mailbox_of, open_party
@@ -46,6 +46,8 @@ class Seen:
     state: str
     step: Step
     due: float = float("inf")
+    begin: int = 0  # the round that the present stretch follows
+    more: bool = True  # whether the charter, as far as it is known, allows an extension
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,14 @@ class Asked:
     began: float
     again: float = 0.0
     is_open: bool = False
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """The round that an extension follows, 0 for none that is under way; monotonic seconds of the next look."""
+
+    after: int
+    again: float
 
 
 class Lookout:
@@ -69,6 +79,7 @@ class Lookout:
         self._down: tuple[float, Unavailable] | None = None
         self._closed: set[str] = set()
         self._charters: dict[str, Asked] = {}
+        self._stretches: dict[str, Stretch] = {}
 
     def ready(self, run: str, phase: str | None = None) -> bool:
         """Whether my next step is anything but Wait, and of `phase` or a later one; also True when the run has ended.
@@ -94,6 +105,12 @@ class Lookout:
         with self._looking():
             return [run for run in runs(self._membership()[2]) if self._is_open(run)]
 
+    def extensions(self) -> list[tuple[str, int]]:
+        """Runs that go on after their end and have not ended again for this party, with the round they follow."""
+        with self._looking():
+            known = sorted(path.name for path in (self.home / "runs").glob("*/"))
+            return [(run, after) for run in known if (after := self._extended(run))]
+
     @contextmanager
     def _looking(self) -> Iterator[None]:
         """One look; for a few seconds after one that the store did not answer, the others hear the same at once."""
@@ -118,7 +135,8 @@ class Lookout:
             due = time.monotonic() + max(0.5, (step.until - party.mailbox.now()).total_seconds())
         if party.mailbox.refused:  # new keys of its sender, which lie elsewhere, may make it good
             due = min(due, time.monotonic() + LOOK_S)
-        self._seen[run] = Seen(state, step, due)
+        charter, begin = party.charter(), party.course.begin if party.course else 0
+        self._seen[run] = Seen(state, step, due, begin, charter is None or charter.extra_rounds > 0)
         return step
 
     def _state(self, run: str) -> str:
@@ -161,6 +179,24 @@ class Lookout:
         again = time.monotonic() + min((time.monotonic() - asked.began) / LOOKS_PER_WAIT, CHARTER_S)
         self._charters[run] = Asked(asked.began, again, is_open)
         return is_open
+
+    def _extended(self, run: str) -> int:
+        """The round that an extension follows which is under way. Long quiet runs are looked at ever more rarely."""
+        known = self._stretches.get(run)
+        if known is not None and time.monotonic() < known.again:
+            return known.after
+        pause, after = min(self.quiet_s(run, time.time()) / LOOKS_PER_WAIT, CHARTER_S), 0
+        try:
+            step, seen = self._step(run), self._seen[run]
+        except Unavailable:
+            raise
+        except KonsilError:  # a folder that is no run of ours, or a run that cannot be read: others go on
+            pause = CHARTER_S
+        else:
+            after = 0 if isinstance(step, Finish | Abort) else seen.begin
+            pause = pause if seen.more else float("inf")
+        self._stretches[run] = Stretch(after, time.monotonic() + pause)
+        return after
 
 
 @cache

@@ -9,32 +9,31 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
-from konsil.errors import BadMessage, Refused
+from konsil.errors import BadMessage, Refused, Unavailable
 from konsil.federation.charter import Charter
 from konsil.federation.delta16 import Part
 from konsil.federation.mailbox import Letter, Mailbox
 from konsil.federation.secure.keys import Group
 from konsil.federation.secure.masked import COMMITMENTS, SHARES, masked_specs
-from konsil.federation.secure.masks import BLOCK, apply_masks
+from konsil.federation.secure.masks import BLOCK, Masks, MaskStream
 from konsil.federation.secure.opening import Shares, Sum
 from konsil.federation.secure.ring import FixedPoint
 from konsil.federation.slot import Kind, Slot
 from konsil.federation.strategies.contribution import Chunk, Contribution, Reading, Specs, Unusable
-from konsil.files import replacing
+from konsil.parties.kept_sum import keep_sum, open_sum
 from konsil.parties.masking import group_of, ring_of
 from konsil.trust.roster import CENTRE
 from konsil.types import Json, Tensors
 
+Seeds: TypeAlias = Callable[[], Iterator[tuple[MaskStream, int]]]
 PROMISED = "promised/"
 SUM = "the sum"
 
@@ -79,32 +78,17 @@ class Summing:
         `base` reads the global model before. TooFewShares names reveals that are not good, Unopened says why
         the sum is of no use.
         """
-        added = self._kept(number, updates)
-        if added is None:
+        promised = self._promised(number, updates)
+        if promised is None:
             self._added_again(number, updates)
-            added = self._kept(number, updates) or {}
-        promised = {name.removeprefix(PROMISED): added.pop(name) for name in list(added) if name.startswith(PROMISED)}
-        cases = sum(letter.manifest.facts["cases"] for letter in updates.values())
-        helpers = self._open(number, tuple(updates), added, promised)
-        for name, array in added.items():
-            if self.specs[name].is_averaged and not self.ring.holds(array.reshape(-1), cases, len(updates)):
-                raise Unopened(
-                    f"a number of {name} lies where no sum of clipped changes does; a site's masks are wrong"
-                )
-        return Contribution(SUM, cases, partial(self._stream, added, cases, base)), helpers
-
-    def _open(self, number: int, sites: tuple[str, ...], added: Tensors, promised: Tensors) -> list[str]:
-        """Take the masks off, in place."""
+            promised = self._promised(number, updates) or {}
         names, needed = self.group.names, self.charter.secure_needed
-        included = tuple(name for name in names if name in sites)
-        asked = Sum(self.charter.run, number, names, included)
+        asked = Sum(self.charter.run, number, names, tuple(name for name in names if name in updates))
         revealed = self._revealed(asked, promised, needed)
-        floats = {name: added[name] for name, spec in self.specs.items() if spec.is_averaged}
-        try:
-            apply_masks(floats, asked.masks(revealed, needed, promised))
-        except BadMessage as error:
-            raise Unopened(error.what) from error
-        return list(revealed)
+        seeds = partial(asked.masks, revealed, needed, promised)
+        _masks(seeds)  # all of them are there
+        stream = partial(self._stream, number, updates, seeds, base)
+        return Contribution(SUM, _cases(updates), stream), list(revealed)
 
     def _revealed(self, asked: Sum, promised: Tensors, needed: int) -> dict[str, Shares]:
         """The first `needed` good reveals in the group's order."""
@@ -129,15 +113,38 @@ class Summing:
         except Unusable as error:
             raise Unopened(f"the update of {error.site} is no longer what was added up: {error.what}") from error
 
-    def _stream(self, added: Mapping[str, npt.NDArray[Any]], cases: int, base: Part) -> Iterator[Chunk]:
-        for name, spec in self.specs.items():
-            flat = added[name].reshape(-1)
-            for begin in range(0, flat.size, BLOCK):
-                part = flat[begin : begin + BLOCK]
+    def _promised(self, number: int, updates: Mapping[str, Letter]) -> dict[str, npt.NDArray[Any]] | None:
+        """What the sites have committed to, as it was kept with the sum; None without that sum."""
+        with open_sum(self._path(number), _named(updates)) as added:
+            if added is None:
+                return None
+            theirs = [name for name in added.names if name.startswith(PROMISED)]
+            return {name.removeprefix(PROMISED): added.tensor(name) for name in theirs}
+
+    def _stream(self, number: int, updates: Mapping[str, Letter], seeds: Seeds, base: Part) -> Iterator[Chunk]:
+        """The mean, tensor by tensor. Unopened if a number cannot be the sum of clipped changes."""
+        cases, masks = _cases(updates), _masks(seeds)
+        with open_sum(self._path(number), _named(updates)) as added:
+            if added is None:
+                raise Unavailable("the sum of the round is gone from the disk", hint="Try again")
+            for name, spec in self.specs.items():
+                flat = added.tensor(name).reshape(-1)
                 if spec.is_averaged:
-                    yield name, begin, (base(name, begin, part.size) + self.ring.mean(part, cases)).astype(spec.dtype)
-                else:
-                    yield name, begin, part
+                    masks.apply(flat)
+                    self._check(name, flat, cases, len(updates))
+                for begin in range(0, flat.size, BLOCK):
+                    yield name, begin, self._averaged(name, begin, flat[begin : begin + BLOCK], cases, base)
+
+    def _averaged(self, name: str, begin: int, part: npt.NDArray[Any], cases: int, base: Part) -> npt.NDArray[Any]:
+        """Numbers of an opened sum as weights; whole numbers as they are."""
+        spec = self.specs[name]
+        if not spec.is_averaged:
+            return part
+        return (base(name, begin, part.size) + self.ring.mean(part, cases)).astype(spec.dtype)
+
+    def _check(self, name: str, summed: npt.NDArray[Any], cases: int, sites: int) -> None:
+        if not self.ring.holds(summed, cases, sites):
+            raise Unopened(f"a number of {name} lies where no sum of clipped changes does; a site's masks are wrong")
 
     def _added(self, number: int, updates: Mapping[str, Letter]) -> dict[str, npt.NDArray[Any]]:
         """Add the updates up, keep the sum, give each site's sealed rows. Checks everything but the numbers' sense."""
@@ -152,7 +159,7 @@ class Summing:
             for name, offset, chunk in Reading(parts, wire).chunks():
                 self._take({**sums, **own}[name].reshape(-1)[offset : offset + chunk.size], name, chunk, site, seen)
             rows[site], sums[f"{PROMISED}{site}"] = own[SHARES], own[COMMITMENTS]
-        self._keep(number, updates, sums)
+        keep_sum(self._path(number), _named(updates), sums)
         return rows
 
     def _take(
@@ -169,25 +176,17 @@ class Summing:
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:04d}.safetensors"
 
-    def _keep(self, number: int, updates: Mapping[str, Letter], sums: Tensors) -> None:
-        """Keep the newest sum, bound to the updates it is made of."""
-        path = self._path(number)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path, mode=0o600) as part:
-            save_file(dict(sums), part, metadata={"updates": _named(updates)})
-        for old in self.folder.glob("[0-9]*.safetensors"):
-            if old != path:
-                old.unlink(missing_ok=True)
 
-    def _kept(self, number: int, updates: Mapping[str, Letter]) -> dict[str, npt.NDArray[Any]] | None:
-        """The sum of exactly these updates; None if it is not there, or damaged."""
-        try:
-            with safe_open(self._path(number), framework="numpy") as stream:
-                if (stream.metadata() or {}).get("updates") != _named(updates):
-                    return None
-                return {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a mapping
-        except (OSError, SafetensorError):
-            return None
+def _masks(seeds: Seeds) -> Masks:
+    """The masks that come off, from the beginning. Unopened names whose seed does not come out."""
+    try:
+        return Masks(seeds())
+    except BadMessage as error:
+        raise Unopened(error.what) from error
+
+
+def _cases(updates: Mapping[str, Letter]) -> int:
+    return sum(letter.manifest.facts["cases"] for letter in updates.values())
 
 
 def _named(updates: Mapping[str, Letter]) -> str:

@@ -26,8 +26,8 @@ from konsil.files import write_bytes
 from konsil.stack.accounts import passwords, roles
 from konsil.stack.places import HOST, Place
 
-SITE_DAGS = ("prepare_cohort", "join_federation", "train_rounds", "predict", "doctor")
-CENTRE_DAGS = ("run_federation", "aggregate_rounds", "doctor")
+SITE_DAGS = ("prepare_cohort", "join_federation", "train_rounds", "extend_federation", "predict", "doctor")
+CENTRE_DAGS = ("run_federation", "aggregate_rounds", "extend_federation", "doctor")
 
 
 LEAN = {

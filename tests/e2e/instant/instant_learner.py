@@ -2,12 +2,14 @@
 
 Each training draws the weights towards a point that the site and the round fix, by real arithmetic in float32.
 `pause_s` of the settings lengthens it. When a training began and ended is written beside the run (`trainings.jsonl`,
-seconds since the epoch), for the bench and for tests; a training that was cut off leaves no line.
+seconds since the epoch), for the bench and for tests; a training that was cut off leaves no line. The one that is under
+way is in `training.json` (round, pid), and does not end while a file `hold` lies in the home.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -42,11 +44,16 @@ class Instant:
         return {"w": np.random.default_rng(1).normal(size=recipe["size"]).astype(np.float32)}
 
     def train(self, cohort: Any, recipe: Any, tensors: Any, round: int) -> Update:  # noqa: A002
-        began = time.time()
+        began, folder = time.time(), self.home / "runs" / self.run
+        part = folder / ".training.json"
+        part.write_text(json.dumps({"round": round, "pid": os.getpid()}))
+        part.replace(folder / "training.json")
         time.sleep(self.pause_s)
+        while (self.home / "hold").exists():
+            time.sleep(0.05)
         made = drawn(tensors["w"], [round, *self.seed])
         line = {"round": round, "began": began, "ended": time.time()}
-        with (self.home / "runs" / self.run / "trainings.jsonl").open("a") as journal:
+        with (folder / "trainings.jsonl").open("a") as journal:
             journal.write(json.dumps(line) + "\n")
         return Update({"w": made}, len(cohort.split("train")), 1, {"loss": float(np.square(made).mean())})
 

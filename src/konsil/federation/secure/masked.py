@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from konsil.errors import Refused
 from konsil.federation.secure.keys import SEED, RoundKeys
-from konsil.federation.secure.masks import MaskStream, apply_masks
+from konsil.federation.secure.masks import BLOCK, Masks, MaskStream
 from konsil.federation.secure.ring import FixedPoint
 from konsil.federation.secure.shares import DIGEST, row_length, shared
 from konsil.federation.strategies.contribution import Spec, Specs
@@ -43,33 +43,39 @@ class Masker:
         an update must be made once and kept. Refused if a number is not finite.
         """
         made: dict[str, npt.NDArray[Any]] = {}
-        numbers: dict[str, npt.NDArray[Any]] = {}
-        for name in list(base):
-            array = base.pop(name)
-            if array.dtype.kind == "f":
-                made[name] = numbers[name] = self._encoded(name, sent[name], array, cases)
-            else:
-                made[name] = sent[name]
         own, group = secrets.token_bytes(SEED), self.keys.group
         seeds = [own if name == self.keys.me else self.keys.seed(name) for name in group.names]
         signs = [1 if name == self.keys.me else group.sign(self.keys.me, name) for name in group.names]
-        masks = ((MaskStream(seed, group.run, self.keys.number), sign) for seed, sign in zip(seeds, signs, strict=True))
-        apply_masks(numbers, masks)
+        masks = Masks(
+            (MaskStream(seed, group.run, self.keys.number), sign) for seed, sign in zip(seeds, signs, strict=True)
+        )
+        for name in list(base):
+            array = base.pop(name)
+            made[name] = self._hidden(name, sent[name], array, cases, masks) if array.dtype.kind == "f" else sent[name]
         rows, commitments = shared(seeds, self.threshold, self.keys)
         return {SHARES: rows, COMMITMENTS: commitments, **made}
 
     def cut_off(self, sent: Tensors, base: Tensors) -> int:
         """How many weights changed by more than the range."""
         floats = [name for name, array in base.items() if array.dtype.kind == "f"]
-        return sum(int((np.abs(_change(sent[name], base[name])) > self.ring.clip_range).sum()) for name in floats)
+        changes = (change for name in floats for _, change in _changes(sent[name], base[name]))
+        return sum(int((np.abs(change, out=change) > self.ring.clip_range).sum()) for change in changes)
 
-    def _encoded(self, name: str, sent: Any, base: Any, cases: int) -> npt.NDArray[np.uint32]:
-        change = _change(sent, base)
-        if not np.isfinite(change).all():
-            raise Refused(f"training made numbers in {name} that are not finite", hint="Lower the learning rate")
-        return self.ring.encoded(change, cases)
+    def _hidden(self, name: str, sent: Any, base: Any, cases: int, masks: Masks) -> npt.NDArray[np.uint32]:
+        """One tensor in the ring, under the masks; encoded in blocks, because float64 takes twice its memory."""
+        made = np.empty(base.shape, np.uint32)
+        flat = made.reshape(-1)
+        for part, change in _changes(sent, base):
+            if not np.isfinite(change).all():
+                raise Refused(f"training made numbers in {name} that are not finite", hint="Lower the learning rate")
+            flat[part] = self.ring.encoded(change, cases)
+            masks.apply(flat[part])
+        return made
 
 
-def _change(sent: Any, base: Any) -> npt.NDArray[np.float64]:
-    change = np.asarray(sent, np.float64) - base
-    return np.asarray(change)
+def _changes(sent: Any, base: Any) -> Iterator[tuple[slice, npt.NDArray[np.float64]]]:
+    """The change of every weight in C order, block by block, and where each block lies."""
+    after, before = np.reshape(sent, -1), np.reshape(base, -1)
+    for begin in range(0, before.size, BLOCK):
+        part = slice(begin, begin + BLOCK)
+        yield part, np.subtract(after[part], before[part], dtype=np.float64)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -22,25 +21,23 @@ class MaskStream:
     def __init__(self, seed: bytes, run: str, number: int) -> None:
         key = expanded(seed, f"konsil-mask/1 {run} {number:04d}")
         self._cipher = Cipher(algorithms.ChaCha20(key, bytes(16)), mode=None).encryptor()
-        self._buffer = bytearray(4 * BLOCK)
 
-    def take(self, count: int) -> npt.NDArray[np.uint32]:
-        """The next `count` numbers, at most BLOCK; good until the next call."""
-        self._cipher.update_into(memoryview(ZEROS)[: 4 * count], self._buffer)
-        return np.frombuffer(self._buffer, "<u4", count)
-
-
-def apply_mask(numbers: Mapping[str, npt.NDArray[Any]], stream: MaskStream, sign: int) -> None:
-    """Add (`sign` 1) or take off (−1) one mask, in place, over all arrays of uint32 in their order."""
-    work = np.add if sign > 0 else np.subtract
-    for array in numbers.values():
-        flat = array.reshape(-1)
-        for begin in range(0, flat.size, BLOCK):
-            part = flat[begin : begin + BLOCK]
-            work(part, stream.take(part.size), out=part)
+    def take(self, count: int, into: bytearray | None = None) -> npt.NDArray[np.uint32]:
+        """The next `count` numbers, at most BLOCK; made in `into` (4 · BLOCK bytes), or in memory of their own."""
+        buffer = bytearray(4 * BLOCK) if into is None else into
+        self._cipher.update_into(memoryview(ZEROS)[: 4 * count], buffer)
+        return np.frombuffer(buffer, "<u4", count)
 
 
-def apply_masks(numbers: Mapping[str, npt.NDArray[Any]], masks: Iterable[tuple[MaskStream, int]]) -> None:
-    """The same for several masks with their signs, one after the other: no memory beyond a block."""
-    for stream, sign in masks:
-        apply_mask(numbers, stream, sign)
+class Masks:
+    """Several masks with their signs (1 adds, −1 takes off), over arrays that come one after the other."""
+
+    def __init__(self, masks: Iterable[tuple[MaskStream, int]]) -> None:
+        self._masks, self._buffer = list(masks), bytearray(4 * BLOCK)
+
+    def apply(self, numbers: npt.NDArray[np.uint32]) -> None:
+        """Put all masks on the next numbers, one-dimensional, in place: no memory beyond a block."""
+        for begin in range(0, numbers.size, BLOCK):
+            part = numbers[begin : begin + BLOCK]
+            for stream, sign in self._masks:
+                (np.add if sign > 0 else np.subtract)(part, stream.take(part.size, self._buffer), out=part)

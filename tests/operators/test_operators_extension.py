@@ -1,0 +1,48 @@
+"""An extension that was announced becomes the first of its stints, at the centre and at a site."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
+from airflow.sdk.exceptions import AirflowSkipException
+
+from operators import extension
+from operators.extension import ExtensionsOperator
+from operators.stint import StintOperator
+
+
+def context(*payloads: dict[str, Any]) -> Any:
+    events = [SimpleNamespace(extra={"payload": payload}) for payload in payloads]
+    return {"triggering_asset_events": {"konsil_extensions": events}}
+
+
+@pytest.mark.parametrize(("me", "dag_id"), [("centre", "aggregate_rounds"), ("A", "train_rounds")])
+def test_merged_events_give_a_row_each(me: str, dag_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extension, "membership", lambda home: SimpleNamespace(me=me))
+    said = [{"run": "one", "after": 3}, {"run": "two", "after": 5}, {"run": "one", "after": 3}]
+    rows = ExtensionsOperator(task_id="extensions").execute(context(*said))
+    assert rows == [
+        {"run_name": "one", "after": 3, "trigger_dag_id": dag_id},
+        {"run_name": "two", "after": 5, "trigger_dag_id": dag_id},
+    ]
+
+
+def test_without_a_word_nothing_begins() -> None:
+    with pytest.raises(AirflowSkipException):
+        ExtensionsOperator(task_id="extensions").execute(context())
+
+
+def test_stints_of_an_extension_have_names_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+    monkeypatch.setattr(
+        TriggerDagRunOperator, "execute", lambda self, context: started.append((self.trigger_run_id, self.conf))
+    )
+    for after, until in ((0, "rounds"), ("5", "release")):
+        StintOperator(
+            task_id="stint", trigger_dag_id="train_rounds", run_name="one", number="1", after=after, until=until
+        ).execute({})
+    assert [name for name, _ in started] == ["one__stint_0001", "one__after_0005__stint_0001"]
+    assert started[1][1] == {"run": "one", "stint": 1, "patience_s": None, "after": 5, "until": "release"}
