@@ -36,9 +36,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from learn.made_up import made_up
+from peers.plain_nnunet import ROUNDS, Plain, summary, watched_epochs
 from safetensors.numpy import load_file, save_file
 
-from konsil.cohort.adopt import Pair, adopt
+from konsil.cohort.adopt import adopt
 from konsil.cohort.folder import SiteFolder
 from konsil.cohort.frozen import FrozenCohort, read_frozen
 from konsil.cohort.pairs import read_pairs
@@ -47,14 +49,13 @@ from konsil.learners.registry import create
 from konsil.types import Json, Tensors
 
 NAME = "bench"
-ROUNDS, CASES = 50, 247  # the paper's: rounds, and cases of its largest site
+CASES = 247  # of the paper's largest site
 SMALL: Json = {
     "batches_per_epoch": 50,
     "validation_batches": 10,
     "network": {"patch_size": [32, 40, 32], "features_per_stage": [8, 16, 32], "n_conv_per_stage": 1, "batch_size": 2},
 }
 SHAPES = {False: (48, 56, 48), True: (160, 190, 160)}  # voxels of a made-up case: small, full
-STEPS = 20
 
 
 class Bench:
@@ -112,115 +113,12 @@ class Bench:
         return adopt(pairs, name=NAME, channels=channels, labels=labels, root=root, seed=1)
 
 
-def made_up(folder: Path, shape: tuple[int, ...]) -> Iterator[Pair]:
-    """Four cases of two channels, (x, y, z) voxels of 1 mm: noise, zero outside an ellipsoid, and bright balls."""
-    import nibabel as nib
-
-    rng = np.random.default_rng(1)
-    folder.mkdir(parents=True, exist_ok=True)
-    axes = np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij")
-    inside = sum(axis**2 for axis in axes) < 1
-    for number, split in enumerate(("train", "train", "train", "validation")):
-        balls = np.zeros(shape, bool)
-        for centre in rng.uniform(-0.5, 0.5, (8, 3)):
-            balls |= sum((axis - c) ** 2 for axis, c in zip(axes, centre, strict=True)) < 0.02
-        files = {}
-        for name in ("T1w", "FLAIR", "mask"):
-            voxels = balls if name == "mask" else inside * (100 + 10 * rng.normal(size=shape) + 40 * balls)
-            files[name] = folder / f"{number}_{name}.nii.gz"
-            nib.save(nib.Nifti1Image(voxels.astype(np.uint8 if name == "mask" else np.float32), np.eye(4)), files[name])
-        label = files.pop("mask")
-        yield Pair(f"M{number}", files, label, split=split)
-
-
 @contextlib.contextmanager
 def timed(into: Json, name: str) -> Iterator[None]:
     """Note the wall seconds of what is inside."""
     began = time.monotonic()
     yield
     into[name] = time.monotonic() - began
-
-
-class Plain:
-    """nnU-Net's own trainer on the same data: only numbers are set, as its own variants for other numbers do."""
-
-    def __init__(self, bench: Bench, **changes: Any) -> None:
-        from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-
-        from konsil.learners.nnunet import device, preparation
-        from konsil.learners.nnunet.recipe import configuration_of
-
-        self.home, self.settings = bench.home, bench.learner.settings.model_copy(update=changes)
-        plans = read_json(preparation.folder_of(bench.home, bench.recipe) / "nnUNetPlans.json")
-        self.seed = plans["konsil"]["seed"]
-        place = device.chosen(self.settings.device)
-        arguments = {**plans, "continue_training": False}, configuration_of(bench.recipe), 0, bench.recipe["dataset"]
-        with self.at_home():
-            device.set_up(place, self.settings)
-            self.trainer: Any = nnUNetTrainer(*arguments, place)
-        self.trainer.num_epochs = ROUNDS
-        self.trainer.num_iterations_per_epoch = self.settings.batches_per_epoch
-        self.trainer.num_val_iterations_per_epoch = self.settings.validation_batches
-        self.end, self.trainer.on_epoch_end = self.trainer.on_epoch_end, self.timed_end
-        self.ends: list[tuple[float, float]] = []
-
-    def at_home(self) -> Any:
-        """nnU-Net's variables, the same as for the rounds."""
-        from konsil.learners.nnunet import device, environment
-
-        return environment.at(self.home, device.variables(self.settings, self.home))
-
-    def timed_end(self) -> None:
-        """Its picture, its log and its checkpoint, timed apart."""
-        wall, cpu = time.monotonic(), time.process_time()
-        self.end()
-        self.ends.append((time.monotonic() - wall, time.process_time() - cpu))
-
-    def begin(self, weights: Tensors) -> None:
-        """Open the loaders and start from these weights: on a CPU tiny and large numbers take their own time."""
-        from konsil.learners.nnunet import tensors
-
-        with self.at_home():
-            self.trainer.on_train_start()
-            tensors.write(self.trainer.network, weights)
-
-    def epoch(self, drawn_like: int) -> None:
-        """Its next epoch, with the random numbers of round `drawn_like`."""
-        from konsil.learners.nnunet.session import run_epoch
-        from konsil.learners.nnunet.trainers.konsil_trainer import seed_epoch
-
-        with self.at_home():
-            seed_epoch(self.seed, drawn_like - 1)
-            run_epoch(self.trainer)
-
-    def step_s(self, batch: Any) -> float:
-        """Median seconds of one optimizer step on a batch that is already there."""
-        seconds = []
-        with self.at_home():
-            if not self.trainer.was_initialized:
-                self.trainer.initialize()
-            self.trainer.network.train()
-            for _ in range(3 + STEPS):
-                began = time.monotonic()
-                self.trainer.train_step(batch)  # ends by reading the loss, so the GPU is done
-                seconds.append(time.monotonic() - began)
-        return statistics.median(seconds[3:])
-
-
-def watched_epochs() -> list[float]:
-    """The list gets the wall seconds of every epoch from now on, without what a round does around it."""
-    from konsil.learners.nnunet import session
-
-    inside: list[float] = []
-    run = session.run_epoch
-
-    def watched(trainer: Any) -> None:
-        began = time.monotonic()
-        run(trainer)
-        inside.append(time.monotonic() - began)
-
-    session.run_epoch = watched
-    return inside
 
 
 def first(bench: Bench, note: Any) -> None:
@@ -268,23 +166,6 @@ def pairs(bench: Bench, note: Any) -> None:
     note(handing_over(bench, weights))
     note(machine(bench, plain))
     session.finish([plain.trainer.dataloader_train, plain.trainer.dataloader_val])
-
-
-def summary(found: list[tuple[tuple[float, float], ...]]) -> Json:
-    """Medians of seconds and of the pairs' ratios, with their range; CPU seconds are of this process alone."""
-    wall = [(one[0], plain[0] - end[0]) for one, plain, end in found]
-    cpu = [one[1] / (plain[1] - end[1]) for one, plain, end in found]
-    ratios = [one / plain for one, plain in wall]
-    return {
-        "federated_over_plain": statistics.median(ratios),
-        "federated_over_plain_range": [min(ratios), max(ratios)],
-        "federated_over_plain_cpu": statistics.median(cpu),
-        "federated_over_plain_cpu_range": [min(cpu), max(cpu)],
-        "round_s": statistics.median(one for one, _ in wall),
-        "plain_epoch_s": statistics.median(plain for _, plain in wall),
-        "plain_picture_and_checkpoint_s": statistics.median(end[0] for _, _, end in found),
-        "pairs": len(found),
-    }
 
 
 def handing_over(bench: Bench, weights: Tensors) -> Json:

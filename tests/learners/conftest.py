@@ -54,6 +54,7 @@ def make_cohort(tmp_path: Path) -> Callable[..., tuple[Path, FrozenCohort]]:
         seed: int = 0,
         subjects: str = "",
         empty: bool = False,
+        voxel_mm: float = 1.0,
     ) -> tuple[Path, FrozenCohort]:
         rng = np.random.default_rng(seed)
         home, source, pairs = tmp_path / site, tmp_path / "source" / site, []
@@ -64,7 +65,10 @@ def make_cohort(tmp_path: Path) -> Callable[..., tuple[Path, FrozenCohort]]:
             for name, voxels in {**channels, "mask": mask * 0 if empty else mask}.items():
                 files[name] = source / f"{number}_{name}.nii.gz"
                 factor = 1 if name == "mask" else scale
-                nib.save(nib.Nifti1Image(voxels * factor if factor != 1 else voxels, np.eye(4)), files[name])
+                nib.save(
+                    nib.Nifti1Image(voxels * factor if factor != 1 else voxels, np.diag([voxel_mm] * 3 + [1])),
+                    files[name],
+                )
             label = files.pop("mask")
             pairs.append(Pair(f"{subjects or site}{number}", files, label, split=split))
         root = SiteFolder(home).cohort("balls").path

@@ -283,6 +283,61 @@ def test_a_full_disk_while_preprocessing(make_cohort, make_learner):
     assert preparation.is_ready(home, cohort, recipe)
 
 
+LIMITED = """
+import json, resource, sys
+from pathlib import Path
+from konsil.cohort.frozen import read_frozen
+from konsil.errors import BadInput
+from konsil.learners.registry import create
+settings, data, small, large, spare = (json.loads(word) for word in sys.argv[1:])
+
+def prepare(home, recipe, root):
+    learner = create("nnunet", settings, rounds=2, seed=7, home=Path(home), run="tiny-run", data=data)
+    learner.prepare(read_frozen(Path(root)), recipe)
+
+prepare(**small)  # loads every library and starts every thread, so that the limit is about the case
+for bytes_left in spare:
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held + bytes_left, resource.RLIM_INFINITY))
+    said = ""
+    try:
+        prepare(**large)
+    except BadInput as error:
+        said = error.sentence
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    made = Path(large["home"], "nnUNet_preprocessed")
+    left = [path.name for path in made.rglob("*") if path.suffix in (".pkl", ".b2nd") or path.name.startswith(".part-")]
+    print(json.dumps([said, left]))
+prepare(**large)
+"""
+
+
+def test_a_real_limit_of_memory_before_and_while_a_case_is_read(make_cohort, make_learner):
+    """`ulimit -v`: too small for the voxels, then for what is made of them; without it the same process goes on."""
+    places = {}
+    recipe = None
+    for site, edge, voxel_mm in (("small", 16, 1.0), ("large", 96, 0.8)):
+        home, cohort = make_cohort(site, splits=("train",), edge=edge, voxel_mm=voxel_mm)
+        learner = make_learner(home)
+        recipe = recipe or learner.plan({"A": learner.fingerprint(cohort)})
+        places[site] = (cohort, {"home": str(home), "recipe": recipe, "root": str(cohort.root)})
+    voxels = 2 * 4 * round(96**3 * (1 + 0.8**3))  # two channels as float32, before and after resampling
+    spare = [voxels // 2, voxels + (4 << 20)]  # resampling alone needs a channel as float64, and more
+    words = [SETTINGS, DATA, places["small"][1], places["large"][1], spare]
+    ended = subprocess.run(
+        [sys.executable, "-c", LIMITED, *map(json.dumps, words)], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    before, meanwhile = (json.loads(line) for line in ended.stdout.splitlines())
+    cohort, large = places["large"]
+    for said, left in (before, meanwhile):
+        assert f"{cohort.cases[0].case} is larger than this machine's memory" in said
+        assert left == []
+    assert "for the voxels alone" in before[0]
+    assert "more than could be had" in meanwhile[0]
+    assert preparation.is_ready(Path(large["home"]), cohort, large["recipe"])
+
+
 def test_headers_that_cannot_be_read_are_left_to_who_reads_them(make_cohort):
     from konsil.learners.nnunet.dataset import cases_of
     from konsil.learners.nnunet.settings import parse_data

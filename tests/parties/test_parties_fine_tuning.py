@@ -115,3 +115,48 @@ def test_a_learner_that_cannot_be_held_near_is_refused_before_the_charter_is_pub
 def test_the_custodian_reads_that_a_second_model_leaves(make_world):
     charter = parse_charter({"run": "lines-1", "sites": ["A", "B"], "fine_tune": RULE})
     assert any("trained on with this site's patients" in line for line in charter.what_leaves_the_site())
+
+
+def test_report_and_card_show_the_tuned_models_beside_the_others_and_what_became_of_them(make_affine):
+    world = make_affine(compare_with_local=True, fine_tune={**RULE, "rounds": 1})
+    world.learners["A"] = Forgetful(world.learner("A"))
+    world.work()
+    summary, page = world.summary(), world.page()
+    for at in "ABC":
+        row = next(part for part in page.split("<tr>") if f"fine-tuned at {at}<" in part).split("</tr>")[0]
+        shown = [f"{summary['evaluation'][tested]['tuned'][at]['dice']['mean']:.3f}" for tested in "ABC"]
+        assert [cell.split("<")[0] for cell in row.replace("<td", ">").split(">") if cell[:1].isdigit()] == shown
+    assert "The model fine-tuned at A was dropped: it lost more than 0 of Dice at the other sites." in page
+    assert "The model fine-tuned at B was kept there: it lost at most 0 of Dice at the other sites." in page
+    text = (world.home("B") / "models" / "lines-1" / "model-card.md").read_text()
+    dice = summary["dice"]
+    at_home = [dice["federated"]["B"], dice["local"]["B"]["B"], dice["tuned"]["B"]["B"]]
+    assert "Dice on its test patients | trained alone | fine-tuned |" in text
+    assert " | ".join(f"{value:.3f}" for value in at_home) in next(line for line in text.split("\n") if "| B |" in line)
+    assert "The model fine-tuned at A was dropped" in text
+
+
+@pytest.mark.parametrize(
+    ("strategy", "words"),
+    [
+        ("fedbn", "with its own normalisation layers"),
+        (
+            {"name": "asym_fedavg", "settings": {"B": {"size": 2}}},
+            "A network of their own plan was trained and tested at B",
+        ),
+    ],
+)
+def test_what_of_the_tested_model_is_a_sites_own_is_said(make_affine, strategy, words):
+    world = make_affine(strategy=strategy)
+    world.work()
+    assert words in world.page()
+    assert words in (world.home("A") / "models" / "lines-1" / "model-card.md").read_text()
+
+
+def test_the_card_shows_the_personal_models_of_ditto(make_affine):
+    world = make_affine(strategy={"name": "ditto", "lam": 2.0})
+    world.work()
+    text = (world.home("C") / "models" / "lines-1" / "model-card.md").read_text()
+    dice = world.summary()["dice"]
+    assert "Dice on its test patients | personal |" in text
+    assert f"| {dice['federated']['C']:.3f} | {dice['personal']['C']:.3f} |" in text

@@ -94,7 +94,8 @@ def table(summary: Json) -> None:
     shown.add_column("model")
     for site in sites:
         shown.add_column(f"at {site}", justify="right")
-    rows = {"federated": dice["federated"], "each site's own": dice.get("personal", {})}
+    rows = {"federated": dice["federated"], "each site's own model": dice.get("personal", {})}
+    rows |= {f"fine-tuned at {site}": dice.get("tuned", {}).get(site, {}) for site in sites}
     rows |= {f"{site} alone": dice["local"].get(site, {}) for site in sites}
     for name, values in rows.items():
         if values:

@@ -116,17 +116,20 @@ class Start(Part):
     """Given weights to start from: a model at the centre by name and the SHA-256 of its `model.safetensors`.
 
     Channels are told apart by name. What the model does not know starts at 0 ("zero": at first it computes as before),
-    at the mean of its channels ("mean"), or drawn by the seed like a new network ("drawn").
+    at the mean of its channels ("mean"), or drawn by the seed like a new network ("drawn"). Tensors of the planned
+    network that the model has not in this shape are refused, or drawn by the seed.
     """
 
     model: RunName
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     new_channels: Literal["zero", "mean", "drawn"] = "zero"
+    other_tensors: Literal["refused", "drawn"] = Field(default="refused", exclude_if=lambda value: value == "refused")
 
     @property
     def sentence(self) -> str:
         """What the custodian reads."""
-        return f"The first weights are those of the model {self.model} (SHA-256 {self.sha256[:12]}…), not drawn ones."
+        given = f"The first weights are those of the model {self.model} (SHA-256 {self.sha256[:12]}…), not drawn ones."
+        return given if self.other_tensors == "refused" else f"{given} What of it does not fit the plan is drawn."
 
 
 def _is_default(value: object) -> bool:

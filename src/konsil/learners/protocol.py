@@ -33,6 +33,7 @@ Recipe: TypeAlias = Json
 Fingerprint: TypeAlias = Json
 Split = Literal["train", "validation", "test"]
 NewChannels = Literal["zero", "mean", "drawn"]
+OtherTensors = Literal["refused", "drawn"]
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,24 @@ class SteeredLearner(Learner, Protocol):
         """The recipe for this learner's own settings, made from the federation's merged fingerprint."""
 
 
+@dataclass(frozen=True)
+class Transferred:
+    """First weights taken from a given model, and the names of the tensors that had to be drawn instead."""
+
+    tensors: Tensors
+    drawn: tuple[str, ...] = ()
+
+
 class TransferLearner(Learner, Protocol):
     """A learner with the ability ``given weights``."""
 
-    def initial_from(self, recipe: Recipe, given: Path, new_channels: NewChannels) -> Tensors:
+    def initial_from(
+        self, recipe: Recipe, given: Path, new_channels: NewChannels, other_tensors: OtherTensors = "refused"
+    ) -> Transferred:
         """First weights from a model folder: bit by bit, but for channels that the model does not know.
 
-        Raises Refused where the recipe's network or labels are not the model's.
+        Raises Refused where the recipe's network or labels are not the model's; with `other_tensors` "drawn" only where
+        nothing of it fits, and every other tensor is drawn by the seed.
         """
 
 

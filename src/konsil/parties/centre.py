@@ -34,7 +34,7 @@ from konsil.federation.strategies.site_rule import model_of
 from konsil.parties.abilities import fit_learner, norms_of
 from konsil.parties.merging import Bases, Merging, alone, specs_of
 from konsil.parties.party import LearnerFor, Party
-from konsil.parties.start import first_weights, given_model
+from konsil.parties.start import first_weights, given_model, start_facts
 from konsil.parties.summary import summarise
 from konsil.parties.summing import TooFewShares, Unopened
 from konsil.parties.words import by_site, round_line, weighted
@@ -111,10 +111,9 @@ class CentreParty(Party):
             facts |= {"recipe": recipe["sha256"]} if "sha256" in recipe else {}
             self._tell(Slot(Kind.recipe, CENTRE), recipe, facts)
             self.look()
-        first = first_weights(self.rules.start, self.learner, self.recipe(), self.home, self.ledger.folder)
-        if isinstance(self.rules.rule, ScaffoldChoice):
-            first = with_controls(first)
-        given = {"start": self.rules.start.sha256} if self.rules.start else {}
+        found = first_weights(self.rules.start, self.learner, self.recipe(), self.home, self.ledger.folder)
+        first = with_controls(found.tensors) if isinstance(self.rules.rule, ScaffoldChoice) else found.tensors
+        given = start_facts(self.rules.start, found)
         self._post_global(0, first, {"included": {}, "refused": {}, "missing": [], **given}, step.sites)
         log.info("recipe and first weights published for %s", ", ".join(step.sites))
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from konsil.federation.outcome import spans
 from konsil.files import write_bytes, write_json
+from konsil.parties.words import own_parts
 from konsil.types import Json
 
 FORMAT = "konsil.model-card/1"
@@ -46,12 +47,24 @@ def model_card(final: Json, number: int) -> Json:
         "learner": charter["learner"],
         "data": charter["data"],
         "strategy": charter["strategy"],
+        "start": summary.get("start"),
         "sites": summary["participation"],
         "rounds_by_site": {str(row["round"]): _cases(row) for row in summary["rounds"] if row["round"] <= number},
         "dice": summary["dice"]["federated"] if is_result else {},
+        "dice_beside": beside(summary) if is_result else {},
+        "fine_tuning": summary.get("fine_tuning", {}) if is_result else {},
         "without_scores": summary["without_scores"],
         "software": summary["software"],
     }
+
+
+def beside(summary: Json) -> dict[str, dict[str, float | None]]:
+    """Mean Dice of the models that the site trained itself, on its own test patients: heading → site → Dice."""
+    dice, sites = summary["dice"], summary["evaluation"]
+    crossed = {"trained alone": dice["local"], "fine-tuned": dice.get("tuned", {})}
+    found = {name: {site: table[site].get(site) for site in sites if site in table} for name, table in crossed.items()}
+    found |= {"personal": dice.get("personal", {})}
+    return {name: values for name, values in found.items() if values}
 
 
 def write_card(card: Json, folder: Path) -> None:
@@ -66,13 +79,19 @@ def in_words(card: Json) -> str:
     lines = [f"# {card['title'] or card['run']}", "", card["sentence"], "", f"**{card['use']}**", ""]
     lines += [f"- Model of round {card['round']} ({which}) of the run `{card['run']}`."]
     lines += [f"- Learner {card['learner']['name']}, updates combined by {_strategy(card['strategy'])}."]
+    lines += [f"- First weights: {card['start']}."] if card["start"] else []
     lines += [f"- **{card['note']}**"] if card.get("note") else []
     channels, labels = ", ".join(card["data"]["channels"]), ", ".join(card["data"]["labels"])
     lines += [f"- Input {channels}; output {labels}."]
     if card["validation"] is not None:
         lines += [f"- {card['rounds']['metric']} on the sites' validation patients: {card['validation']:.3f}."]
-    lines += ["", "| Site | training cases | in rounds | not in | Dice on its test patients |", "|---|---|---|---|---|"]
+    lines += [f"- {own}"] if (own := own_parts(card)) else []
+    lines += [f"- {_kept(site, verdict)}" for site, verdict in card["fine_tuning"].items()]
+    headings = ["Site", "training cases", "in rounds", "not in", "Dice on its test patients", *card["dice_beside"]]
+    lines += ["", f"| {' | '.join(headings)} |", "|---" * len(headings) + "|"]
     lines += [_row(site, part, card) for site, part in card["sites"].items()]
+    if card["dice_beside"]:
+        lines += ["", f"{' and '.join(card['dice_beside'])}: Dice of the models that a site trained itself, at home."]
     if card["is_result"] and not card["dice"]:
         lines += ["", "No site tested this model."]
     return "\n".join([*lines, ""])
@@ -92,8 +111,14 @@ def _row(site: str, part: Json, card: Json) -> str:
     told += [f"refused in {spans(map(int, part['refused']))}"] if part["refused"] else []
     told += [f"{part['gone']} after round {part['stayed']}"] if part.get("gone") else []
     told += [] if part["answer"] == "accepted" else ["did not take part"]
-    dice = card["dice"].get(site)
-    shown = "–" if dice is None else f"{dice:.3f}"
-    return (
-        f"| {site} | {part['cases'] or '–'} | {spans(inside) if inside else '–'} | {', '.join(told) or '–'} | {shown} |"
-    )
+    shown = [_figure(table.get(site)) for table in (card["dice"], *card["dice_beside"].values())]
+    cells = [site, part["cases"] or "–", spans(inside) if inside else "–", ", ".join(told) or "–", *shown]
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def _figure(dice: float | None) -> str:
+    return "–" if dice is None else f"{dice:.3f}"
+
+
+def _kept(site: str, verdict: Json) -> str:
+    return f"The model fine-tuned at {site} was {'kept there' if verdict['kept'] else 'dropped'}: {verdict['why']}."

@@ -17,7 +17,7 @@ from konsil.federation.privacy import Privacy
 from konsil.federation.secure.terms import SecureAggregation
 from konsil.files import write_bytes
 from konsil.parties.chart import legend, line_chart
-from konsil.parties.words import TITLES, telling
+from konsil.parties.words import TITLES, own_parts, telling
 from konsil.types import Json
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def write_page(summary: Json, path: Path) -> Path:
     environment.filters |= {"figure": figure, "percent": percent, "span": span, "rounds": spans}
     template = environment.from_string(resources.files("konsil.parties").joinpath("report.html.j2").read_text("utf-8"))
     parts = {"best": best(summary), "charts": charts(summary), "waits": waits(summary), "noise": noise(summary)}
-    parts["masks"] = masks(summary)
+    parts |= {"masks": masks(summary), "own": own_parts(summary["charter"])}
     text = template.render(s=summary, versions=version_rows(summary), **parts)
     write_bytes(path, text.encode())
     return path
@@ -59,7 +59,7 @@ def masks(summary: Json) -> str:
 def best(summary: Json) -> Json:
     """Per site the highest mean Dice that any model reached there; sites where it is defined for none are left out."""
     dice = summary["dice"]
-    tables = [dice["federated"], dice.get("personal", {}), *dice["local"].values()]
+    tables = [dice["federated"], dice.get("personal", {}), *dice["local"].values(), *dice.get("tuned", {}).values()]
     found = {site: [table[site] for table in tables if table.get(site) is not None] for site in summary["evaluation"]}
     return {site: max(values) for site, values in found.items() if values}
 

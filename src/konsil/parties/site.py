@@ -5,13 +5,9 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
-from konsil.cohort.folder import SiteFolder
-from konsil.cohort.frozen import read_frozen
 from konsil.errors import Diverged, Missing
 from konsil.federation.fine_tuning import FineTuning, judged, parted, with_tuned
 from konsil.federation.mailbox import Mailbox
@@ -24,48 +20,35 @@ from konsil.federation.steps import (
     Evaluate,
     Prepare,
     Reveal,
-    Role,
     SendFingerprint,
     Step,
     StoreModel,
     Train,
     TrainBaseline,
 )
-from konsil.federation.strategies.choice import DittoChoice
-from konsil.parties.abilities import fit, norms_of, steered
+from konsil.parties.abilities import norms_of
 from konsil.parties.given_away import GivenAway
-from konsil.parties.local_rounds import LocalRounds, local_rounds
-from konsil.parties.masking import Masking
 from konsil.parties.merging import form_of, specs_of
 from konsil.parties.outgoing import Message, Outgoing
-from konsil.parties.own_models import keep_own, taken_apart, tested
-from konsil.parties.party import LearnerFor, Party
+from konsil.parties.own_models import keep_own, tested
+from konsil.parties.participant import CohortFor, Participant
+from konsil.parties.party import LearnerFor
 from konsil.parties.tuning import tune
 from konsil.parties.words import figures_line
 from konsil.provenance import versions
-from konsil.trust.roster import CENTRE
 from konsil.types import Json, Tensors
 
-if TYPE_CHECKING:
-    from konsil.cohort.frozen import FrozenCohort
-
-CohortFor: TypeAlias = "Callable[[str], FrozenCohort]"
 SPLITS = ("train", "validation", "test")
 log = logging.getLogger(__name__)
 
 
-class SiteParty(Party):
-    """One site of one run. `cohort_for(name)` opens a frozen cohort; by default the one below `<home>/cohorts`."""
-
-    role: ClassVar[Role] = Role.SITE
+class SiteParty(Participant):
+    """One site of one run, which does what the rules tell it."""
 
     def __init__(
         self, home: Path, mailbox: Mailbox, learner_for: LearnerFor, cohort_for: CohortFor | None = None
     ) -> None:
-        super().__init__(home, mailbox, learner_for)
-        self._cohort_for = cohort_for or (lambda name: read_frozen(SiteFolder(home).cohort(name).frozen))
-        self._cohort: FrozenCohort | None = None
-        self._rounds: LocalRounds | None = None
+        super().__init__(home, mailbox, learner_for, cohort_for)
         self.deeds = {
             Answer: self.answer,
             SendFingerprint: self.send_fingerprint,
@@ -77,15 +60,6 @@ class SiteParty(Party):
             StoreModel: self.store_model,
             Abort: self.heard_abort,
         }
-
-    def cohort(self) -> FrozenCohort:
-        """The cohort the custodian chose, with every hash checked once, and fit for the charter."""
-        if self._cohort is None:
-            decision = self.ledger.decision()
-            if decision is None or not decision.get("cohort"):
-                raise Missing("No cohort was chosen for this run", hint="Run: konsil decide RUN --accept --cohort NAME")
-            self._cohort = fit(self._cohort_for(decision["cohort"]), self.rules)
-        return self._cohort
 
     def answer(self, step: Answer) -> None:
         """Tell the centre what the custodian decided, with the number of cases per split if it is yes."""
@@ -143,16 +117,6 @@ class SiteParty(Party):
             return self.masking.masked(self.letter(Kind.recipe), number, sent, message, update.cases), facts
         form = form_of(self.rules, specs_of(base), norms_of(self.rules, self.learner, self.recipe()))
         return form.written(sent, GivenAway(message)), facts
-
-    @property
-    def is_masked(self) -> bool:
-        """Whether this run's updates travel under masks."""
-        return self.rules.secure_aggregation is not None
-
-    @property
-    def masking(self) -> Masking:
-        """This site's part in secure aggregation."""
-        return Masking(self.mailbox, self.rules, self.ledger.folder, self.home)
 
     def reveal(self, step: Reveal) -> None:
         """Help to open the sum of a round, once."""
@@ -215,46 +179,6 @@ class SiteParty(Party):
         self._tell(slot, content, {"cases": len(self.cohort().split("test")), "seconds": seconds})
         log.info("evaluated %d models in %.1f s", 1 + len(content["local"]), seconds)
 
-    def rounds(self, message: Tensors) -> LocalRounds:
-        """How this site takes part under the charter's strategy; `message` is any global message of the run."""
-        if self._rounds is None or self._rounds.learner is not self.learner:
-            self._rounds = local_rounds(
-                self.rules,
-                self.mailbox.me,
-                learner=self.learner,
-                recipe=self.recipe(),
-                message=message,
-                folder=self.ledger.folder,
-                counted=self.counted,
-            )
-        return self._rounds
-
-    def counted(self, round: int) -> bool:  # noqa: A002
-        """Whether the global model of a round was made with my update of it."""
-        mine, made = Slot(Kind.update, self.mailbox.me, round), Slot(Kind.global_, CENTRE, round)
-        if mine not in self._letters or made not in self._letters:
-            return False
-        included = self._letters[made].manifest.facts.get("included", {})
-        return bool(included.get(self.mailbox.me, {}).get("digest") == self._letters[mine].manifest.digest)
-
-    def recipe(self) -> Json:
-        """The common recipe, or this site's own where the charter gives it settings of its own."""
-        if self._recipe is None and self.mailbox.me in self.rules.own_settings:
-            self._recipe = steered(self.learner).adapt(super().recipe())
-        return super().recipe()
-
-    def model_at(self, round: int) -> Tensors:  # noqa: A002
-        """The federation's model after `round` with what this site keeps of its own."""
-        message = self.message(round)
-        return self.rounds(message).model(message, round)
-
-    def own_model_at(self, round: int) -> Tensors | None:  # noqa: A002
-        """The second model that the strategy lets this site train; None under most."""
-        if not isinstance(self.rules.rule, DittoChoice):
-            return None
-        message = self.message(round)
-        return self.rounds(message).own_model(message, round)
-
     def store_model(self, step: Step) -> None:
         """Keep the released model, and beside it the site's own as `<run>-own` if the strategy has one."""
         last = self.going.last or 0
@@ -288,23 +212,3 @@ class SiteParty(Party):
     def _scores(self, tensors: Tensors) -> Json:
         cases = self.learner.evaluate(self.cohort(), self.recipe(), tensors, "test")
         return {"test": [case.as_json() for case in cases]}
-
-    def _local_models(self) -> dict[str, Tensors]:
-        """The local models of all sites, as the centre passed them on: `<site>/<name>` taken apart."""
-        if Slot(Kind.baselines, CENTRE) not in self._letters:
-            return {}
-        letter = self.letter(Kind.baselines)
-        return taken_apart(self.mailbox.read_tensors(letter), letter.manifest.facts["sites"])
-
-    def _tell(self, slot: Slot, content: Json, facts: Json) -> None:
-        if not self._has_left():
-            self.mailbox.post_json(slot, content, recipients=[CENTRE], facts=facts)
-
-    def _send(self, slot: Slot, tensors: Tensors, facts: Json) -> None:
-        if not self._has_left():
-            self.mailbox.post_tensors(slot, tensors, recipients=[CENTRE], facts=facts)
-
-    def _has_left(self) -> bool:
-        """Whether the site left while the deed was being done: then nothing of it goes out any more."""
-        self.look()
-        return self.mailbox.me in self.going.left

@@ -6,6 +6,7 @@ The given model is a folder with `recipe.json` and `model.safetensors`, as a for
 
 from __future__ import annotations
 
+import logging
 import shutil
 from pathlib import Path
 from typing import cast
@@ -13,19 +14,31 @@ from typing import cast
 from konsil.errors import BadInput, Missing
 from konsil.federation.charter import Start
 from konsil.files import read_json, replacing, sha256_of
-from konsil.learners.protocol import Learner, TransferLearner
-from konsil.types import Json, Tensors
+from konsil.learners.protocol import Learner, TransferLearner, Transferred
+from konsil.parties.words import taken_line
+from konsil.types import Json
 
 RECIPE, WEIGHTS = "recipe.json", "model.safetensors"
 BESIDE = "start"
+log = logging.getLogger(__name__)
 
 
-def first_weights(start: Start | None, learner: Learner, recipe: Json, home: Path, folder: Path) -> Tensors:
+def first_weights(start: Start | None, learner: Learner, recipe: Json, home: Path, folder: Path) -> Transferred:
     """The weights of round 0. Refused, in words, where the given model's network is not the recipe's."""
     if start is None:
-        return learner.initial(recipe)
-    given = given_model(start, home, folder)
-    return cast(TransferLearner, learner).initial_from(recipe, given, start.new_channels)
+        return Transferred(learner.initial(recipe))
+    given, able = given_model(start, home, folder), cast(TransferLearner, learner)
+    found = able.initial_from(recipe, given, start.new_channels, start.other_tensors)
+    log.info("first weights: %s", taken_line(start.model, len(found.tensors) - len(found.drawn), found.drawn))
+    return found
+
+
+def start_facts(start: Start | None, found: Transferred) -> Json:
+    """What the first global message says of a given model: its hash, tensors taken, names of the drawn ones if any."""
+    if start is None:
+        return {}
+    taken = len(found.tensors) - len(found.drawn)
+    return {"start": start.sha256, "taken": taken, **({"drawn": list(found.drawn)} if found.drawn else {})}
 
 
 def given_model(start: Start, home: Path, folder: Path) -> Path:

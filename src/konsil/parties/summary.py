@@ -2,6 +2,7 @@
 
     sentence, outcome              how it ended, in words
     progress                       planned, last, best, released (rounds), metric, figures {round: weighted mean}
+    start                          the first weights in a line, where the charter starts from a given model
     operator[]                     what the operator said: number, at, action, why, site, rounds, after
     participation.<site>           answer, cases (training), rounds, missed, refused {round: reason}, gone ("left",
                                    "excluded", "revoked" or ""), stayed (rounds made before that)
@@ -13,6 +14,9 @@
                                    tuned.<tuned at> where the charter wants fine-tuning
     without_scores                 sites of the run whose evaluation is not there (or cannot be read from here)
     dice                           means: federated.<site>, local.<trained at>.<tested at>, perhaps personal.<site>
+                                   and tuned.<tuned at>.<tested at>
+    fine_tuning.<site>             where the charter wants it: whether the site keeps its tuned model (kept, tuned,
+                                   federated, why)
 
 What sites wrote is checked before it is counted; a score that is no number between 0 and 1 makes its message unusable.
 """
@@ -31,12 +35,13 @@ from konsil.federation.centre_rules import members
 from konsil.federation.charter import Charter
 from konsil.federation.control import Control, controls
 from konsil.federation.course import Course, course_of
+from konsil.federation.fine_tuning import judged
 from konsil.federation.holdings import Holdings, notes_of
 from konsil.federation.mailbox import Letter, Mailbox
 from konsil.federation.outcome import Part, choice_of, participation, sentence
 from konsil.federation.progress import best_of, figures, metric, released_round
 from konsil.federation.slot import Kind, Slot
-from konsil.parties.words import number_table, weighted
+from konsil.parties.words import number_table, taken_line, weighted
 from konsil.trust.roster import CENTRE
 from konsil.types import Json
 
@@ -62,6 +67,7 @@ def summarise(mailbox: Mailbox, charter: Charter, *, outcome: str = "running", w
             parts, done, outcome=outcome, why=why, choice=choice_of(progress) if outcome == "released" else ""
         ),
         "progress": progress,
+        **_start(holdings, charter),
         "operator": [_word(word) for word in controls(holdings)],
         "sites": list(charter.sites),
         "charter": charter.model_dump(mode="json"),
@@ -70,6 +76,7 @@ def summarise(mailbox: Mailbox, charter: Charter, *, outcome: str = "running", w
         "evaluation": evaluation,
         "without_scores": [site for site in members(holdings, charter) if site not in evaluation],
         "dice": dice_table(evaluation),
+        **_fine_tuning(evaluation, charter),
         "refused": refused,
         "software": _software(letters, charter),
         "began": _moment(letters, first=True),
@@ -90,6 +97,14 @@ def _progress(holdings: Holdings, charter: Charter, course: Course) -> Json:
         "figures": {str(number): sign * value for number, value in found.items()},
         "released": None if course.last is None else released_round(holdings, charter, course.last),
     }
+
+
+def _start(holdings: Holdings, charter: Charter) -> Json:
+    """Which tensors of the given model the run began with, as the first global message says."""
+    first = holdings.notes.get(Slot(Kind.global_, CENTRE, 0))
+    if charter.start is None or first is None or "taken" not in first.facts:
+        return {}
+    return {"start": taken_line(charter.start.model, first.facts["taken"], first.facts.get("drawn", []))}
 
 
 def _word(word: Control) -> Json:
@@ -189,17 +204,31 @@ def _is_score(value: Any, key: str) -> bool:
 
 
 def dice_table(evaluation: Mapping[str, Json]) -> Json:
-    """`federated.<site>`, `local.<trained at>.<tested at>`, `personal.<site>`: mean test Dice, None if undefined."""
-    local: dict[str, dict[str, float | None]] = {}
-    for tested, table in evaluation.items():
-        for trained, means in table["local"].items():
-            local.setdefault(trained, {})[tested] = means["dice"]["mean"]
+    """Mean test Dice, None if undefined: `federated.<site>`, `local.<trained at>.<tested at>`, `personal`, `tuned`."""
     own = {site: table["personal"]["dice"]["mean"] for site, table in evaluation.items() if "personal" in table}
     return {
         "federated": {site: table["federated"]["dice"]["mean"] for site, table in evaluation.items()},
-        "local": local,
+        "local": _crossed(evaluation, "local"),
         **({"personal": own} if own else {}),
+        **({"tuned": tuned} if (tuned := _crossed(evaluation, "tuned")) else {}),
     }
+
+
+def _crossed(evaluation: Mapping[str, Json], kind: str) -> Json:
+    """Mean test Dice of one kind of models, by the site that trained and the site that tested."""
+    found: dict[str, dict[str, float | None]] = {}
+    for tested, table in evaluation.items():
+        for trained, means in table.get(kind, {}).items():
+            found.setdefault(trained, {})[tested] = means["dice"]["mean"]
+    return found
+
+
+def _fine_tuning(evaluation: Mapping[str, Json], charter: Charter) -> Json:
+    """Which sites keep their tuned models, by the guard that each of them asks as well."""
+    if charter.fine_tune is None:
+        return {}
+    tuned = [site for site in charter.sites if any(site in table.get("tuned", {}) for table in evaluation.values())]
+    return {"fine_tuning": {site: judged(site, evaluation, charter.fine_tune).as_json() for site in tuned}}
 
 
 def _software(letters: Mapping[Slot, Letter], charter: Charter) -> Json:

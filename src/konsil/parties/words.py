@@ -1,8 +1,8 @@
-"""The plain lines that centre and site write into their logs, one per round."""
+"""The plain lines that centre and site write into their logs, one per round, and words that pages and cards share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from konsil.federation.mailbox import Letter
@@ -19,9 +19,34 @@ TITLES = {
 QUIET = {"seconds", "learning_rate"}
 """Metrics that are sent but say nothing about the model: neither logged per round nor drawn."""
 
-
+OWN_LAYERS = "Each site tested this model with its own normalisation layers, as FedBN wants it."
+NAMED = 40
+"""Tensors that a sentence names."""
 LARGEST, MOST = 1e12, 50
 """Bounds of what a site may claim: the size of a figure, and how many there are."""
+
+
+def taken_line(model: str, taken: int, drawn: Sequence[str]) -> str:
+    """`108 tensors of ms-1` or `96 tensors of ms-1; 12 drawn, because it has none of their name and shape: …`."""
+    line = f"{taken} tensors of {model}"
+    if not drawn:
+        return line
+    more = f" and {len(drawn) - NAMED} more" if len(drawn) > NAMED else ""
+    names = ", ".join(drawn[:NAMED])
+    return f"{line}; {len(drawn)} drawn, because it has none of their name and shape: {names}{more}"
+
+
+def own_parts(rules: Json) -> str:
+    """What of the federated model is a site's own where it was tested; "" under most strategies.
+
+    `rules` has `strategy` as a charter writes it.
+    """
+    strategy = rules["strategy"]
+    name = strategy if isinstance(strategy, str) else strategy["name"]
+    own = [] if isinstance(strategy, str) else sorted(strategy.get("settings") or {})
+    if name == "fedbn":
+        return OWN_LAYERS
+    return f"A network of their own plan was trained and tested at {', '.join(own)}." if own else ""
 
 
 def telling(names: Iterable[str]) -> list[str]:

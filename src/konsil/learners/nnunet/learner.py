@@ -18,7 +18,7 @@ from konsil.learners.nnunet import environment
 from konsil.learners.nnunet import recipe as recipes
 from konsil.learners.nnunet.dataset import cases_of, check_fit
 from konsil.learners.nnunet.settings import parse_data, parse_settings
-from konsil.learners.protocol import NewChannels, Split, Update
+from konsil.learners.protocol import NewChannels, OtherTensors, Split, Transferred, Update
 from konsil.types import Json, Steering, Tensors
 
 if TYPE_CHECKING:
@@ -100,13 +100,17 @@ class NnUNet:
 
             return tensors.read(network.build(recipe))
 
-    def initial_from(self, recipe: Json, given: Path, new_channels: NewChannels) -> Tensors:
+    def initial_from(
+        self, recipe: Json, given: Path, new_channels: NewChannels, other_tensors: OtherTensors = "refused"
+    ) -> Transferred:
         """The weights of a given model folder, mapped by the names of the channels."""
         self._accept(recipe)
         with environment.at(self.home):
-            from konsil.learners.nnunet.transfer import transferred
+            from konsil.learners.nnunet.transfer import matched, transferred
 
-            return transferred(recipe, given, new_channels)
+            if other_tensors == "drawn":
+                return matched(recipe, given, new_channels)
+            return Transferred(transferred(recipe, given, new_channels))
 
     def train(
         self,

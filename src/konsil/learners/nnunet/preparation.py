@@ -161,6 +161,8 @@ def run_case(out: Path, case: LabelledCase, plans: Any, configuration: Any, desc
             str(out), [str(path) for path in case.images], str(case.label), plans, configuration, description
         )
     except (AssertionError, RuntimeError, ValueError) as error:
+        if room.is_of_memory(error):
+            raise  # its sentence is said where the case is known (room.for_case)
         try_disk(out.parent)
         reason = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
         raise BadInput(f"{case.name} cannot be preprocessed", got=reason) from error

@@ -2,11 +2,13 @@
 
 A case needs at least its channels as float32, before and after they are resampled to the plan's voxel size. Where even
 that is more than there is, the kernel would kill the process without a word; so it is said here. A case that
-passes may still turn out too large, because libraries hold copies; then Python's MemoryError says so.
+passes may still turn out too large, because libraries hold copies; then Python's MemoryError says so, or what libraries
+written in other languages raise in its place.
 """
 
 from __future__ import annotations
 
+import errno
 import math
 import resource
 from collections.abc import Iterator, Sequence
@@ -21,7 +23,8 @@ from konsil.learners.nnunet.dataset import LabelledCase
 
 VOXEL_BYTES = 4
 GIB = 1 << 30
-MEMINFO = Path("/proc/meminfo")
+OUT_OF_MEMORY = ("allocate memory", "bad_alloc", "can't start new thread")
+MEMINFO, STATM = Path("/proc/meminfo"), Path("/proc/self/statm")
 LIMIT, USED = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
 
 
@@ -37,8 +40,17 @@ def for_case(case: LabelledCase) -> Iterator[None]:
     """Say in words where memory ran out while this case was worked on."""
     try:
         yield
-    except MemoryError as error:
+    except (MemoryError, RuntimeError, OSError) as error:
+        if not is_of_memory(error):
+            raise
         raise too_large(case, "more than could be had", "less than this machine has") from error
+
+
+def is_of_memory(error: Exception) -> bool:
+    """Whether memory ran out: Python's word for it, the kernel's, or that of ITK, C++ and threads."""
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    return isinstance(error, RuntimeError) and any(word in str(error) for word in OUT_OF_MEMORY)
 
 
 def too_large(case: LabelledCase, got: str, expected: str) -> BadInput:
@@ -89,6 +101,11 @@ def of_group() -> int | None:
 
 
 def of_limit() -> int | None:
-    """The limit of this process's address space (`ulimit -v`), None without one."""
+    """What the limit of this process's address space (`ulimit -v`) leaves; None without one."""
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    return None if limit == resource.RLIM_INFINITY else limit
+    if limit == resource.RLIM_INFINITY:
+        return None
+    try:
+        return limit - int(STATM.read_text().split()[0]) * resource.getpagesize()
+    except (OSError, ValueError):
+        return limit
