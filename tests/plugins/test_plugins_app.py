@@ -22,7 +22,16 @@ PATHS = [
     "/viewer/ms-1/sub-1_ses-1/FLAIR.nii.gz",
     "/federation",
     "/federation/run-1/report.html",
+    "/federation/run-1/now.html",
+    "/federation/run-1/now",
+    "/assets/run.js",
 ]
+
+OURS = {
+    "quality/ms-1/cohort.html": script_source(),
+    "viewer/ms-1/sub-1_ses-1.html": "'self'",
+    "federation/run-1/now.html": "'self'",
+}
 
 
 class Manager:
@@ -37,11 +46,12 @@ class Manager:
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    from plugins import reviews
+    from plugins import access, reviews
     from plugins.app import build
 
     monkeypatch.setenv("KONSIL_HOME", str(tmp_path))
     monkeypatch.setattr(reviews, "get_auth_manager", Manager)
+    monkeypatch.setattr(access, "get_auth_manager", Manager)
     folder = SiteFolder(tmp_path).cohort("ms-1")
     write_bytes(folder.reports / "cohort.html", b"<p>the report</p>")
     write_bytes(folder.oriented(CASE, "FLAIR"), b"an image")
@@ -67,11 +77,13 @@ def test_anonymous_decides_nothing(app: Any) -> None:
     asked = {"case": str(CASE), "decision": "accept"}
     answer = TestClient(app).post("/quality/ms-1/review", json=asked, headers={"X-Konsil-Review": "1"})
     assert answer.status_code == 401
+    answer = TestClient(app).post("/federation/run-1/words", json={"word": "abort"}, headers={"X-Konsil-Word": "1"})
+    assert answer.status_code == 401
 
 
 def test_every_route_is_in_the_list_above(app: Any) -> None:
-    """One route more than paths: a decision is posted where the decisions are read."""
-    assert len(app.routes) == len(PATHS) + 1
+    """Two routes more than paths: a decision is posted where the decisions are read, a word beside its run."""
+    assert len(app.routes) == len(PATHS) + 2
     for path in ("/docs", "/redoc", "/openapi.json", "/"):
         assert TestClient(app).get(path).status_code == 404
 
@@ -83,7 +95,7 @@ def test_who_is_known_reads_pages_that_load_nothing_of_others(known: TestClient,
     policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
     assert policy["default-src"] == "'none'"
     assert policy["form-action"] == policy["base-uri"] == "'none'"
-    assert policy.get("script-src", "") == {"quality/ms": script_source(), "viewer/ms-": "'self'"}.get(path[1:11], "")
+    assert policy.get("script-src", "") == OURS.get(path[1:], "")
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
