@@ -17,7 +17,6 @@ from operators.wait import WaitOperator
 
 # With the map index named, the triggerer can answer this too; without, the wait would never begin (Airflow 3.3.2).
 RUN = "{{ ti.xcom_pull(task_ids='verify_charter', map_indexes=-1)['run'] }}"
-CUSTODIANS = [{"id": name, "name": name} for name in ("custodian", "admin")]
 CHARTERS = Asset("konsil_charters", watchers=[AssetWatcher(name="inbox", trigger=CharterTrigger(poll_s=2.0))])
 
 FORM = {
@@ -44,8 +43,9 @@ Starts by itself when a charter addressed to this site lies in the bucket. The s
 connections.
 
 1. The charter's signature is checked.
-2. The **data custodian** reads under *Required Actions* what would leave the site, chooses the cohort, and approves or
-   rejects. Nothing is sent before that but the answer itself; without an answer nothing happens.
+2. The **data custodian** reads under *Required Actions* what would leave the site, chooses the cohort, and approves,
+   approves as standing policy, or refuses. Nothing is sent before that but the answer itself; without an answer nothing
+   happens. Where a standing policy covers the charter, nobody is asked; anything outside it asks again.
 3. Statistics of the cohort (a *fingerprint*) go to the centre, which sends back one common recipe.
 4. The rounds run in *Train rounds*. Images never leave; encrypted weights do.
 5. Every model is tested on this site's held-out patients, and the final model is stored here.
@@ -85,7 +85,6 @@ def join_federation() -> None:
         task_id="approve",
         task_display_name="Custodian decides",
         charter="{{ ti.xcom_pull(task_ids='verify_charter') }}",
-        assigned_users=CUSTODIANS,
     )
     decide = DecideOperator(
         task_id="decide", task_display_name="Record the decision", decision="{{ ti.xcom_pull(task_ids='approve') }}"

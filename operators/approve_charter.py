@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +12,22 @@ from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import AirflowFailException
 
 from konsil.errors import KonsilError
+from konsil.federation.policy import read_bound
 from konsil.files import read_json
 from konsil.settings import Settings
 from konsil.types import Json
+from operators.people import assigned
 from operators.summary import plain
 
-ACCEPT, REFUSE = "Approve", "Reject"
+DAYS, FOR_POLICY = 90, "Only for a standing policy"
+ACCEPT, STANDING, REFUSE = "Approve", "Approve as standing policy", "Refuse"
 
 
 class ApproveCharterOperator(HITLOperator):  # type: ignore[misc]  # the provider publishes no types
     """Show what leaves the site and ask whether, and with which cohort, the site takes part.
 
-    There is no default: silence is not consent. A refusal is an answer too and is sent to the centre.
+    There is no default: silence is not consent. A refusal is an answer too and is sent to the centre. Where a standing
+    policy covers the charter, nobody is asked. Who may answer are the accounts of KONSIL_CUSTODIANS.
 
     :param charter: result of `VerifyCharterOperator` (templated)
     """
@@ -33,30 +37,51 @@ class ApproveCharterOperator(HITLOperator):  # type: ignore[misc]  # the provide
     def __init__(self, *, charter: Any, **kwargs: Any) -> None:
         super().__init__(
             subject="A federation asks this site to take part",
-            options=[ACCEPT, REFUSE],
+            options=[ACCEPT, STANDING, REFUSE],
             **(kwargs | {"params": question()}),  # Airflow adds the DAG's own params to every operator
         )
         self.charter = charter
 
-    def execute(self, context: Context) -> None:
-        """Put the question."""
+    def execute(self, context: Context) -> Json | None:
+        """Put the question, unless it is answered already: by a standing policy, or by a decision that stands."""
+        known = self.charter.get("decision")
+        if known and not self.charter.get("void"):
+            return {"settled": True, "accepted": known["accepted"]}
+        if self.charter.get("policy"):
+            self.log.info("The standing policy %s covers this charter.", self.charter["policy"])
+            return {"policy": self.charter["policy"]}
         self.subject = f"Take part in “{plain(self.charter['title'] or self.charter['run'])}”?"
         self.body = describe(self.charter)
         self.params = ParamsDict(question(frozen_cohorts()))
+        self.assigned_users = assigned(Settings().custodians)
         super().execute(context)
+        return None
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Json:
         """Check that the answer can be acted on; all answers are final."""
         answer = super().execute_complete(context, event)
-        given = answer["params_input"]
-        accepted = answer["chosen_options"] == [ACCEPT]
+        given, chosen = answer["params_input"], answer["chosen_options"]
+        accepted = chosen != [REFUSE]
         cohort, reason = (given.get("cohort") or "").strip(), (given.get("reason") or "").strip()
         if accepted and not cohort:
             raise AirflowFailException("The approval names no cohort. Clear this task to ask again.")
         if not accepted and not reason:
             raise AirflowFailException("The refusal gives no reason. Clear this task to ask again.")
-        who = answer["responded_by_user"]
-        return {"accepted": accepted, "cohort": cohort, "reason": reason, "by": str(who["name"])}
+        decision = {"accepted": accepted, "cohort": cohort, "reason": reason}
+        if chosen == [STANDING]:
+            decision |= {"days": int(given.get("days") or DAYS), "bounds": lines_of(given.get("bounds"))}
+        return {**decision, "by": str(answer["responded_by_user"]["name"])}
+
+
+def lines_of(text: str | None) -> list[str]:
+    """The bounds of a standing policy, one per line; AirflowFailException for one that cannot be read."""
+    found = [line.strip() for line in (text or "").splitlines() if line.strip()]
+    try:
+        for line in found:
+            read_bound(line)
+    except KonsilError as error:
+        raise AirflowFailException(f"{error.sentence} Clear this task to ask again.") from error
+    return found
 
 
 def question(cohorts: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -64,10 +89,26 @@ def question(cohorts: Mapping[str, str] | None = None) -> dict[str, Any]:
     names = list(cohorts or ())
     offered: dict[str, Any] = {"enum": [*names, None], "values_display": {**cohorts, "null": "none"}} if cohorts else {}
     title = "Cohort that takes part (needed to approve)"
-    why = "Reason (needed to reject)"
+    why = "Reason (needed to refuse; the centre reads it)"
     return {
         "cohort": Param(names[0] if names else None, type=["null", "string"], title=title, **offered),
         "reason": Param(None, type=["null", "string"], format="multiline", title=why),
+        "days": Param(
+            DAYS,
+            type="integer",
+            minimum=1,
+            maximum=1000,
+            title="Days until a standing policy expires",
+            section=FOR_POLICY,
+        ),
+        "bounds": Param(
+            None,
+            type=["null", "string"],
+            format="multiline",
+            title="Other bounds of a standing policy",
+            description="One per line, such as rounds=1..100. Empty: as many rounds as here, and nothing else changed.",
+            section=FOR_POLICY,
+        ),
     }
 
 
@@ -92,17 +133,29 @@ def told(path: Path) -> str:
 
 def describe(charter: Json) -> str:
     """The charter in the words a custodian needs, as Markdown."""
-    channels = plain(", ".join(charter["data"]["channels"]))
+    data = charter["data"]
     lines = [
-        f"**Run** `{plain(charter['run'])}` with sites {plain(', '.join(charter['sites']))}:",
-        f"{charter['rounds']} rounds of {plain(charter['learner'])} on {channels},",
-        f"the sites' updates combined by {plain(charter['strategy'])}.",
+        f"**Who asks:** {plain(charter['asked_by'])}, for the run `{plain(charter['run'])}` with the sites "
+        f"{plain(', '.join(charter['sites']))}.",
+        f"**Learner:** {plain(charter['learner_words'])}. No reviewer's signature came with it.",
+        f"**Data:** {plain(', '.join(data['channels']))}; labels {plain(', '.join(data['labels']))}. "
+        "You choose the cohort below.",
+        f"**Strategy:** {plain(charter['strategy'])}.",
         *([plain(charter["first_weights"])] if charter.get("first_weights") else []),
+        *listed("Bounds", charter["bounds"]),
+        *listed("Privacy", charter["privacy"]),
+        *listed("What leaves this site", charter["what_leaves_the_site"]),
+        *(listed("Why the standing policies do not answer it", charter["outside"]) if charter["outside"] else []),
+        *(listed("An earlier approval does not count any more", [charter["void"]]) if charter["void"] else []),
         "",
-        "**What leaves this site:**",
+        "**Approve as standing policy**: charters like this one are accepted without asking again, with the same "
+        "learner, cohort and sites, until it expires or is revoked (`konsil policy revoke`).",
         "",
-        *(f"- {plain(sentence)}" for sentence in charter["what_leaves_the_site"]),
-        "",
-        "The charter is signed by the centre of this site's pass. Your answer is final and goes to the centre.",
+        "The centre has signed the charter. Your answer is final, signed with this site's key, and goes to it.",
     ]
     return "\n".join(lines)
+
+
+def listed(title: str, sentences: Iterable[str]) -> list[str]:
+    """A bold line and its list."""
+    return ["", f"**{title}:**", "", *(f"- {plain(sentence)}" for sentence in sentences)]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow.sdk import Context
+
+from konsil.types import Json
 from operators.base import KonsilOperator
 
 
@@ -21,9 +24,21 @@ class DecideOperator(KonsilOperator):
         self.run_name = run_name
         self.decision = decision
 
+    def execute(self, context: Context) -> Json:
+        """Record it, unless a decision that stands was found."""
+        if self.decision.get("settled"):
+            self.log.info("The decision taken before stands.")
+            return dict(self.decision)
+        return super().execute(context)
+
     def arguments(self) -> list[str]:
         """The verb with the decision, and who took it."""
-        who = ["--by", self.decision["by"]]
-        if self.decision["accepted"]:
-            return ["decide", self.run_name, "--accept", "--cohort", self.decision["cohort"], *who]
-        return ["decide", self.run_name, "--refuse", self.decision["reason"], *who]
+        given = self.decision
+        if given.get("policy"):
+            return ["decide", self.run_name, "--by-policy"]
+        if not given["accepted"]:
+            return ["decide", self.run_name, "--refuse", given["reason"], "--by", given["by"]]
+        words = ["decide", self.run_name, "--accept", "--cohort", given["cohort"], "--by", given["by"]]
+        if "days" in given:
+            words += ["--standing", "--days", str(given["days"])]
+        return words + [word for bound in given.get("bounds", ()) for word in ("--bound", bound)]

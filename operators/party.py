@@ -56,7 +56,8 @@ class PartyOperator(KonsilOperator):
         """Read the ending before the exit code: an aborted run is not worth another try."""
         state, why = result.get("state"), str(result.get("sentence") or sentence)
         if state == "aborted":
-            raise AirflowFailException(why)
+            told = [f"{site} refused: {reason}" for site, reason in (result.get("refusals") or {}).items()]
+            raise AirflowFailException(" ".join([why, *told]))
         if state == "finished" and not self.last:
             raise AirflowSkipException(why)
         if result.get("held") and not self.stint:

@@ -41,6 +41,16 @@ class Settings(BaseSettings):
         min_length=1,
         description="Accounts that may decide on cases and sign a cohort off; parted by commas.",
     )
+    custodians: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("custodian", "admin"),
+        min_length=1,
+        description="Accounts that may decide on charters and sign standing policies; parted by commas.",
+    )
+    image: str = Field(
+        default="",
+        pattern=r"^(sha256:[0-9a-f]{64})?$",
+        description="Digest of the container image konsil runs in, set by the image; approvals are pinned to it.",
+    )
 
     brain_masks: MaskMethod = Field(
         default="atlas", description="How brain masks are drawn: atlas, or hd-bet (an extra; needs a GPU and weights)."
@@ -90,7 +100,7 @@ class Settings(BaseSettings):
             name = "".join(str(part) for part in wrong["loc"][:1]).upper()
             raise BadSetting(f"the setting KONSIL_{name} is not usable", got=wrong["msg"]) from None
 
-    @field_validator("reviewers", "receive_peers", mode="before")
+    @field_validator("reviewers", "custodians", "receive_peers", mode="before")
     @classmethod
     def _are_parted_by_commas(cls, value: object) -> object:
         return tuple(filter(None, (name.strip() for name in value.split(",")))) if isinstance(value, str) else value

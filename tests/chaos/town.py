@@ -49,7 +49,7 @@ class Town:
 
     @classmethod
     def found(cls, root: Path, *, secure: bool = False) -> Town:
-        """Make the homes: keys, passes, cohorts, the custodians' decisions and the operator's charter."""
+        """Make the homes: keys, passes, cohorts, the operator's published charter and the custodians' decisions."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             endpoint = f"https://localhost:{probe.getsockname()[1]}"
@@ -61,11 +61,18 @@ class Town:
                 join(town.home(site), root / f"{site}.pass")
             while {state.state for state in accept_all(town.home(CENTRE))} != {"enrolled"}:
                 pass
-        for site, cases in CASES.items():
-            town.give_cohort(site, cases)
-            Ledger(town.home(site), RUN).decide(accepted=True, by="custodian", cohort="lines")
-        write_json(root / "charter.json", charter(secure=secure))
+            write_json(root / "charter.json", charter(secure=secure))
+            town.call(CENTRE, "run", str(root / "charter.json"), "--until", "charter")
+            for site, cases in CASES.items():
+                town.give_cohort(site, cases)
+                town.call(site, "decide", RUN, "--accept", "--cohort", "lines", "--by", "custodian")
         return town
+
+    def call(self, name: str, *words: str) -> None:
+        """Let a party do one verb to its end."""
+        plain = {key: value for key, value in os.environ.items() if not key.startswith(("KONSIL_", "CHAOS_"))}
+        own = {"KONSIL_HOME": str(self.home(name)), "OMP_NUM_THREADS": "1"}
+        subprocess.run([sys.executable, str(VERB), *words], env=plain | own, check=True, capture_output=True)
 
     def copy(self, root: Path) -> Town:
         """The same town somewhere else, before anything has happened."""

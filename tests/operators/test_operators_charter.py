@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 
 from konsil.files import write_bytes, write_json
-from operators.approve_charter import frozen_cohorts, question
+from operators.approve_charter import ApproveCharterOperator, describe, frozen_cohorts, lines_of, question
+from operators.decide import DecideOperator
 
 
 @pytest.fixture
@@ -44,3 +46,71 @@ def test_without_a_frozen_cohort_the_name_is_typed(home: Path) -> None:
     field = question(frozen_cohorts())["cohort"]
     assert field.value is None
     assert "enum" not in field.schema
+
+
+CHARTER = {
+    "run": "ms-1", "title": "MS", "asked_by": "the centre (fingerprint ABCD)", "sites": ["A", "B"],
+    "learner_words": "nnunet (konsil 1), code 12ab…", "strategy": "fedavg", "bounds": ["50 rounds."],
+    "data": {"channels": ["T1w"], "labels": {"background": 0, "lesion": 1}}, "privacy": ["No noise."],
+    "what_leaves_the_site": ["Model <script>weights</script>"], "policy": "", "outside": ["rounds is 51"],
+    "decision": None, "void": "",
+}  # fmt: skip
+
+
+def test_the_custodian_reads_who_asks_what_runs_and_what_leaves() -> None:
+    text = describe(CHARTER)
+    for told in ("fingerprint ABCD", "code 12ab", "50 rounds.", "No noise.", "rounds is 51", "`ms-1`"):
+        assert told in text
+    assert "<script>" not in text
+
+
+def approve(charter: dict[str, object]) -> object:
+    return ApproveCharterOperator(task_id="approve", charter=charter).execute({})
+
+
+def test_a_standing_policy_asks_nobody() -> None:
+    decision = approve(CHARTER | {"policy": "every-night"})
+    assert decision == {"policy": "every-night"}
+    words = DecideOperator(task_id="decide", run_name="ms-1", decision=decision).arguments()
+    assert words == ["decide", "ms-1", "--by-policy"]
+
+
+def test_a_decision_that_stands_is_not_asked_again_and_a_void_one_is(home: Path) -> None:
+    known = {"accepted": True, "cohort": "ms", "by": "x", "reason": ""}
+    assert approve(CHARTER | {"decision": known}) == {"settled": True, "accepted": True}
+    with pytest.raises(KeyError, match="task_instance"):  # it goes on to ask, for which there is no Airflow here
+        approve(CHARTER | {"decision": known, "void": "the cohort changed"})
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "words"),
+    [
+        ("Approve", {}, ["--accept", "--cohort", "ms", "--by", "weber"]),
+        (
+            "Approve as standing policy",
+            {"days": 30, "bounds": "rounds=1..9"},
+            ["--accept", "--cohort", "ms", "--by", "weber", "--standing", "--days", "30", "--bound", "rounds=1..9"],
+        ),
+        ("Refuse", {"reason": "no vote"}, ["--refuse", "no vote", "--by", "weber"]),
+    ],
+)
+def test_every_option_becomes_its_verb(
+    option: str, given: dict[str, object], words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = {
+        "params_input": {"cohort": "ms", **given},
+        "chosen_options": [option],
+        "responded_by_user": {"name": "weber"},
+    }
+    monkeypatch.setattr("operators.approve_charter.HITLOperator.execute_complete", lambda *_: answer)
+    decision = ApproveCharterOperator(task_id="approve", charter=CHARTER).execute_complete({}, {})
+    assert DecideOperator(task_id="decide", run_name="ms-1", decision=decision).arguments() == [
+        "decide",
+        "ms-1",
+        *words,
+    ]
+
+
+def test_a_bound_that_cannot_be_read_is_refused_in_words() -> None:
+    with pytest.raises(AirflowFailException, match=r"FIELD=LOW\.\.HIGH.* Clear this task"):
+        lines_of("rounds=1..3\nmany")

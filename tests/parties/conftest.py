@@ -28,6 +28,9 @@ from konsil.parties.site import SiteParty
 from konsil.storage.folder import FolderStore
 from konsil.trust.roster import CENTRE, gather
 from konsil.types import Steering
+from tests.parties.town import cohort, lines, town
+
+__all__ = ["cohort", "lines", "town"]  # fixtures
 
 CASES = {"A": 2, "B": 3, "C": 5}
 SIZE = 4

@@ -50,7 +50,9 @@ def test_the_custodian_reads_from_which_model_a_federation_starts(
     make_enrolled: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = make_enrolled(start=START)
-    monkeypatch.setattr("konsil.parties.decision.charter_at", lambda *_: world.charter)
+    site = world.party("A")
+    site._charter = world.charter
+    monkeypatch.setattr("konsil.parties.decision.party_at", lambda *_: site)
     assert "the model former-run (SHA-256 abababababab…)" in proposal(world.home("A"), "lines-1")["first_weights"]
 
 

@@ -41,9 +41,21 @@ def stint(
             poll_s=settings.poll_s,
             show=show,
         )
-    deliver(ending.as_json(), result)
+    refused = refusals_at(party)
+    deliver(ending.as_json() | ({"refusals": refused} if refused else {}), result)
+    for site, why in refused.items():
+        typer.echo(f"{site} does not take part: {why}", err=True)
     typer.echo(f"{ending.state}: {ending.sentence}", err=True)
     raise typer.Exit(1 if ending.state == "aborted" else 0)
+
+
+def refusals_at(party: Party) -> dict[str, str]:
+    """At the centre: the sites that refused, each with its reason."""
+    from konsil.parties.answers import refusals
+    from konsil.trust.roster import CENTRE
+
+    charter = party.charter() if party.mailbox.me == CENTRE else None
+    return {} if charter is None else refusals(party.mailbox, charter.sites)
 
 
 @contextmanager

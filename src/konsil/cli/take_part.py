@@ -30,7 +30,7 @@ def take_part(
 
     keep_memory()
     settings = Settings()
-    stint(open_site(settings.home, run), settings, until=until, patience=patience, result=result)
+    stint(open_site(settings.home, run, settings.image), settings, until=until, patience=patience, result=result)
 
 
 def register(app: typer.Typer) -> None:

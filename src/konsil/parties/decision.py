@@ -6,23 +6,35 @@ correct it and not by a task at night.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from konsil.cohort.folder import SiteFolder
 from konsil.cohort.frozen import read_frozen
 from konsil.errors import BadInput, Missing
 from konsil.federation.charter import Charter
+from konsil.federation.policy import Bound
+from konsil.federation.slot import Kind, Slot
 from konsil.federation.strategies.choice import AsymFedAvgChoice, Choice
 from konsil.parties.abilities import fit
-from konsil.parties.ledger import Ledger
+from konsil.parties.approvals import sign_approval, why_void
 from konsil.parties.opening import open_site
+from konsil.parties.policies import DAYS, covering, policies, sign_policy
+from konsil.parties.records import cohort_mark, learner_mark
 from konsil.parties.site import SiteParty
+from konsil.trust.roster import CENTRE
 from konsil.types import Json
 
 
-def charter_at(home: Path, run: str) -> Charter:
-    """The charter of a run as this site received it; Missing while it has not arrived."""
-    return party_at(home, run).rules
+@dataclass(frozen=True)
+class Wish:
+    """What a custodian wants of a standing policy; empty fields take those of the charter it is made of."""
+
+    name: str = ""
+    days: int = DAYS
+    sites: tuple[str, ...] = ()
+    bounds: Mapping[str, Bound] = field(default_factory=dict)
 
 
 def party_at(home: Path, run: str) -> SiteParty:
@@ -34,21 +46,60 @@ def party_at(home: Path, run: str) -> SiteParty:
     return party
 
 
-def proposal(home: Path, run: str) -> Json:
-    """What a custodian reads before deciding: who, what, how long, and what would leave the site."""
-    charter = charter_at(home, run)
+def proposal(home: Path, run: str, image: str = "") -> Json:
+    """What a custodian reads before deciding: who, what, how long, what would leave the site, and whether a policy
+    covers it. `image`: the container konsil runs in."""
+    party = party_at(home, run)
+    charter, mark = party.rules, learner_mark(party.rules.learner.name, image)
+    policy, outside = covering(home, charter, mark)
     return {
         "run": charter.run,
         "title": charter.title,
+        "asked_by": asked_by(party),
         "sites": list(charter.sites),
         "learner": charter.learner.name,
+        "learner_mark": mark.model_dump(mode="json"),
+        "learner_words": mark.words,
         "rounds": charter.rounds,
         "strategy": in_words(charter.rule),
         "data": charter.data.model_dump(mode="json"),
+        "bounds": in_lines(charter),
+        "privacy": privacy_lines(charter),
         "first_weights": charter.start.sentence if charter.start else "",
         "what_leaves_the_site": charter.what_leaves_the_site(),
-        "decision": Ledger(home, run).decision(),
+        "policy": policy.name if policy else "",
+        "outside": outside,
+        "decision": party.ledger.decision(),
+        "void": why_void(party, image),
     }
+
+
+def asked_by(party: SiteParty) -> str:
+    """Who signed the charter, so that it can be compared by phone."""
+    keys = party.mailbox.keys_of(CENTRE)
+    return f"the centre of this site's pass (fingerprint {keys.fingerprint})"
+
+
+def in_lines(charter: Charter) -> list[str]:
+    """How much and how long, in sentences."""
+    more = f", and up to {charter.extra_rounds} more if the centre extends it" if charter.extra_rounds else ""
+    settings = ", ".join(f"{name} {value}" for name, value in charter.learner.settings.items())
+    return [
+        f"{charter.rounds} rounds{more}.",
+        f"Settings of the learner: {settings or 'its defaults'}.",
+        f"A round closes with at least {charter.quorum.sites} of {len(charter.sites)} sites and "
+        f"{charter.quorum.share_of_cases:.0%} of the cases.",
+        f"Your answer is waited for until {charter.deadlines.answer_s / 86400:g} days after the charter came.",
+    ]
+
+
+def privacy_lines(charter: Charter) -> list[str]:
+    """Which protections beyond encryption the charter asks for, or that it asks for none."""
+    noise = charter.privacy.sentence(charter.rounds + charter.extra_rounds) if charter.privacy else ""
+    secure = charter.secure_aggregation
+    hidden = secure.sentence(len(charter.sites), charter.quorum.sites) if secure else ""
+    nothing = "No noise and no secure aggregation: the centre sees each site's update."
+    return [line for line in (noise, hidden) if line] or [nothing]
 
 
 def in_words(rule: Choice) -> str:
@@ -60,21 +111,73 @@ def in_words(rule: Choice) -> str:
     return f"{rule.name} ({', '.join(told)})" if told else rule.name
 
 
-def accept_charter(home: Path, run: str, *, cohort: str, by: str) -> Json:
-    """Keep "accepted", with a frozen cohort that fits the charter, and a learner here that can. BadInput, Missing."""
+def accept_charter(
+    home: Path, run: str, *, cohort: str, by: str, image: str = "", standing: Wish | None = None, policy: str = ""
+) -> Json:  # fmt: skip
+    """Sign "accepted", with a frozen cohort that fits the charter, and a learner here that can. BadInput, Missing.
+
+    `standing`: also make a standing policy of it. `policy`: the name of the one that decided.
+    """
     if not cohort or not by.strip():
         raise BadInput("An acceptance is not complete", expected="a frozen cohort (--cohort) and who decided (--by)")
     party = party_at(home, run)
+    again = may_decide(party, image, accepted=True, cohort=cohort)
     fit(read_frozen(SiteFolder(home).cohort(cohort).frozen), party.rules)
     if party.is_masked:
         party.masking.check_keys()
     _ = party.learner  # refused in words where it cannot do what the strategy asks
-    return Ledger(home, run).decide(accepted=True, by=by.strip(), cohort=cohort)
+    if standing is not None:
+        make_standing(party, standing, cohort, by.strip(), image)  # first: if it is refused, nothing is decided
+    used = next((one.digest for one in policies(home) if one.name == policy), None) if policy else None
+    sign_approval(party, accepted=True, by=by.strip(), cohort=cohort, image=image, policy=used)
+    return party.ledger.decide(accepted=True, by=by.strip(), cohort=cohort, policy=policy, again=again)
 
 
-def refuse_charter(home: Path, run: str, *, reason: str, by: str) -> Json:
-    """Keep "refused" with its reason, which the centre will read. BadInput, Missing."""
+def make_standing(party: SiteParty, wish: Wish, cohort: str, by: str, image: str) -> None:
+    """Sign a policy that accepts what is asked now, with the cohort as it is now."""
+    learner, chosen = learner_mark(party.rules.learner.name, image), cohort_mark(party.home, cohort)
+    if chosen is None:
+        raise Missing(f"There is no frozen cohort {cohort}")
+    sign_policy(
+        party.home, party.rules, learner=learner, cohort=chosen, by=by,
+        name=wish.name, days=wish.days, sites=wish.sites, bounds=wish.bounds,
+    )  # fmt: skip
+
+
+def accept_by_policy(home: Path, run: str, *, image: str = "") -> Json:
+    """Sign "accepted" where a standing policy covers the charter; BadInput says what lies outside where none does."""
+    party = party_at(home, run)
+    found, outside = covering(home, party.rules, learner_mark(party.rules.learner.name, image))
+    if found is None or found.policy is None:
+        raise BadInput(
+            f"No standing policy covers {run}", got=" ".join(outside) or "no policy", hint="A custodian has to decide"
+        )
+    return accept_charter(
+        home, run, cohort=found.policy.cohort.name, by=found.policy.by, image=image, policy=found.name
+    )
+
+
+def refuse_charter(home: Path, run: str, *, reason: str, by: str, image: str = "") -> Json:
+    """Sign "refused" with its reason, which the centre will read. BadInput, Missing."""
     if not reason.strip() or not by.strip():
         raise BadInput("A refusal is not complete", expected="a reason and who decided (--by)")
-    charter_at(home, run)
-    return Ledger(home, run).decide(accepted=False, by=by.strip(), reason=reason.strip())
+    party = party_at(home, run)
+    again = may_decide(party, image, accepted=False)
+    sign_approval(party, accepted=False, by=by.strip(), reason=reason.strip(), image=image)
+    return party.ledger.decide(accepted=False, by=by.strip(), reason=reason.strip(), again=again)
+
+
+def may_decide(party: SiteParty, image: str, *, accepted: bool, cohort: str | None = None) -> bool:
+    """Whether an earlier decision is void and makes room; BadInput where one stands that says something else."""
+    earlier = party.ledger.decision()
+    if earlier is None:
+        return False
+    void = bool(why_void(party, image))
+    if not void and (earlier["accepted"], earlier.get("cohort")) != (accepted, cohort):
+        raise BadInput(f"The charter of {party.run} was decided on already", hint="A decision cannot be changed")
+    if void and not accepted and earlier["accepted"]:
+        answered = Slot(Kind.answer, party.mailbox.me)
+        if party.mailbox.letter(answered) is not None:
+            what = f"This site has accepted {party.run} before, and the centre knows"
+            raise BadInput(what, hint=f"Run: konsil leave {party.run}")
+    return void

@@ -3,6 +3,7 @@
     charter.json    centre: the charter as the operator wrote it
     decision.json   site: what the custodian decided, who, and with which cohort
     held.json       site: that it has paused its part, who, when and why; gone when it goes on
+    approval.signed site: the same, signed and pinned to learner and cohort (`konsil.parties.approvals`)
     prepared.json   site: the recipe the cohort was preprocessed with
     stored.json     the last word whose model and report are kept here
     refused.json    centre: updates that were looked into and cannot be averaged, with the reason
@@ -63,19 +64,32 @@ class Ledger:
             raise Missing(f"There is no run {self.run} here", hint="Start it with: konsil run CHARTER.json")
         return read_charter(path)
 
-    def decide(self, *, accepted: bool, by: str, cohort: str | None = None, reason: str = "") -> Json:
-        """Keep the custodian's decision; once kept it stands, and deciding the same again changes nothing."""
+    def decide(
+        self,
+        *,
+        accepted: bool,
+        by: str,
+        cohort: str | None = None,
+        reason: str = "",
+        policy: str = "",
+        again: bool = False,
+    ) -> Json:
+        """Keep the custodian's decision; once kept it stands, and deciding the same again changes nothing.
+
+        `again`: the earlier decision is void. `policy` is the name of the standing policy that decided.
+        """
         wanted = {"accepted": accepted, "by": by, "cohort": cohort, "reason": reason}
-        earlier = self.decision()
+        earlier = None if again else self.decision()
         if earlier is not None:
             if {key: earlier.get(key) for key in wanted} != wanted:
                 raise BadInput(f"The charter of {self.run} was decided on already", hint="A decision cannot be changed")
             return earlier
-        decision = {**wanted, "at": datetime.now(UTC).isoformat(timespec="seconds")}
+        named = {"policy": policy} if policy else {}
+        decision = {**wanted, **named, "at": datetime.now(UTC).isoformat(timespec="seconds")}
         write_json(self.folder / "decision.json", decision)
         said = {"cohort": cohort} if accepted else {"reason": reason}
         event = "charter accepted" if accepted else "charter refused"
-        Audit(self.home / "audit.jsonl").append(event, run=self.run, by=by, **said)
+        Audit(self.home / "audit.jsonl").append(event, run=self.run, by=by, **said, **named)
         return decision
 
     def decision(self) -> Json | None:

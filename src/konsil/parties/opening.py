@@ -8,6 +8,7 @@ from konsil.errors import BadInput
 from konsil.federation.charter import Charter
 from konsil.federation.mailbox import Mailbox
 from konsil.learners.protocol import Learner
+from konsil.parties.approvals import under_approval
 from konsil.parties.centre import CentreParty
 from konsil.parties.party import LearnerFor, Party
 from konsil.parties.site import SiteParty
@@ -58,11 +59,14 @@ def open_centre(home: Path, run: str) -> CentreParty:
     return party
 
 
-def open_site(home: Path, run: str) -> SiteParty:
-    """A site; the centre's home is refused."""
+def open_site(home: Path, run: str, image: str = "") -> SiteParty:
+    """A site that does what its custodian approved, and nothing else; the centre's home is refused.
+
+    `image`: the container it runs in (Settings.image), to which an approval is pinned too.
+    """
     party = open_party(home, run)
     if not isinstance(party, SiteParty):
         raise BadInput(
             "This home is the centre's", expected="a site's", hint="The centre runs: konsil run --resume RUN"
         )
-    return party
+    return under_approval(party, image)
