@@ -7,6 +7,7 @@ DAG that does it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,3 +34,8 @@ def may_edit(dag_id: str, user: Any) -> bool:
     """Whether Airflow lets this account edit a DAG."""
     manager = get_auth_manager()
     return bool(manager.is_authorized_dag(method="PUT", details=DagDetails(id=dag_id), user=user))
+
+
+def is_one_of(names: Iterable[str], user: Any) -> bool:
+    """Whether this account is one of those named, as Airflow's *Required Actions* would see it."""
+    return bool(get_auth_manager().is_authorized_hitl_task(assigned_users=set(names), user=user))

@@ -16,7 +16,7 @@ from fastapi.responses import FileResponse, HTMLResponse
 from konsil.quality.pages import script_source
 from konsil.settings import Settings
 from konsil.types import Json
-from plugins import access, drawing, planes, reviews
+from plugins import access, drawing, governance, planes, reviews
 from plugins import federation as runs
 from plugins.pages import federation_index, federation_page, quality_index, quality_page
 
@@ -50,6 +50,10 @@ def build() -> FastAPI:
     app.get("/federation/{run}/now.html")(federation_run)
     app.get("/federation/{run}/now")(federation_now)
     app.post("/federation/{run}/words")(federation_word)
+    app.get("/governance")(governance_index)
+    app.get("/governance/audit.html")(governance_audit)
+    app.get("/governance/{run}/charter.html")(governance_charter)
+    app.post("/governance/policies/{name}/revoke")(governance_revoke)
     app.get("/assets/{script}.js")(tab_script)
     return app
 
@@ -120,6 +124,26 @@ def federation_now(run: str, user: User) -> Json:
 def federation_word(run: str, request: Request, user: User, asked: Annotated[Json, Body()]) -> Json:
     """Say a word to a run; gives the run as it stands then."""
     return runs.say(Settings().home, run, user, request, asked)
+
+
+def governance_index(user: User) -> HTMLResponse:
+    """Charters, decisions, standing policies."""
+    return drawn(governance.index(Settings().home, user))
+
+
+def governance_audit(published: bool = False) -> HTMLResponse:
+    """The audit log with its verification."""
+    return drawn(governance.audit_page(Settings().home, published=published))
+
+
+def governance_charter(run: str) -> HTMLResponse:
+    """One charter: what it asks, what changed, what leaves."""
+    return drawn(governance.charter_page(Settings().home, run))
+
+
+def governance_revoke(name: str, request: Request, user: User, asked: Annotated[Json, Body()]) -> Json:
+    """End a standing policy."""
+    return governance.revoke(Settings().home, name, user, request, asked)
 
 
 def tab_script(script: str) -> FileResponse:

@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 from konsil.parties.page import figure, percent, span
 
 HERE = Path(__file__).parent / "templates"
-SCRIPTS = ("run.js", "audit.js")
+SCRIPTS = ("run.js", "govern.js")
 
 
 @cache

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from konsil.evaluation.metrics import CaseMetrics
+from konsil.federation.approval import CohortMark
 from konsil.federation.charter import parse_charter
 from konsil.federation.control import Action
 from konsil.federation.enrolment_centre import init, invite
@@ -31,6 +32,8 @@ from konsil.parties import site as site_module
 from konsil.parties.centre import CentreParty
 from konsil.parties.ledger import Ledger
 from konsil.parties.party import Party
+from konsil.parties.policies import revoke_policy, sign_policy
+from konsil.parties.records import learner_mark
 from konsil.parties.site import SiteParty
 from konsil.parties.steering import say, say_farewell
 from konsil.storage.folder import FolderStore
@@ -203,6 +206,7 @@ def busy_town(root: Path) -> Town:
     town.decide(LONG, "E", "Our ethics board has not agreed to this label yet.")
     town.work(LONG, CENTRE)
     chaos(town)
+    policies_at(town, "A")
     town.work(LONG, "A")
     return town
 
@@ -244,3 +248,15 @@ def others(town: Town) -> None:
         town.work("flair-only-2026", name)
     town.propose("small-lesions-2026", title="Small lesions, with noise", sites=["A", "B", "C"], rounds=30)
     town.party("small-lesions-2026", "A").next()
+
+
+def policies_at(town: Town, site: str) -> None:
+    """Two standing policies made of the pilot's charter, one of them revoked."""
+    home, charter = town.home(site), town.party(PILOT, CENTRE).ledger.charter()
+    cohort, learner = (
+        CohortMark(name=f"ms-{site.lower()}", sha256="5a" * 32, cases=CASES[site]),
+        learner_mark("nnunet", ""),
+    )
+    for name in ("small-pilots", "first-try"):
+        sign_policy(home, charter, learner=learner, cohort=cohort, by="custodian", name=name)
+    revoke_policy(home, "first-try", by="custodian", reason="too wide")

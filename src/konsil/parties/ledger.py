@@ -2,8 +2,8 @@
 
     charter.json    centre: the charter as the operator wrote it
     decision.json   site: what the custodian decided, who, and with which cohort
-    held.json       site: that it has paused its part, who, when and why; gone when it goes on
     approval.signed site: the same, signed and pinned to learner and cohort (`konsil.parties.approvals`)
+    held.json       site: that it has paused its part, who, when and why; gone when it goes on
     prepared.json   site: the recipe the cohort was preprocessed with
     stored.json     the last word whose model and report are kept here
     refused.json    centre: updates that were looked into and cannot be averaged, with the reason
