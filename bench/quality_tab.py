@@ -62,7 +62,8 @@ def measured(number: int) -> dict[str, Any]:
     }
     reasons = [] if verdict == "pass" else ["It looks odd in a way that takes a whole sentence to say."]
     limits = {"profile": "wide", "voxel_mm": 1.0}
-    return {"verdict": verdict, "reasons": reasons, "failures": verdict == "fail", "measures": lines, "limits": limits, "Software": {}}  # fmt: skip
+    told = {"verdict": verdict, "reasons": reasons, "failures": verdict == "fail"}
+    return {**told, "measures": lines, "limits": limits, "Software": {}}
 
 
 def make_cohort(home: Path, cases: int) -> CohortFolder:
@@ -83,8 +84,7 @@ def make_cohort(home: Path, cases: int) -> CohortFolder:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.hardlink_to(first)
         write_json(folder.qc(case), measured(number))
-    outcome = pages.report(folder)
-    assert outcome.exit_code == 0, outcome
+    pages.report(folder)
     return folder
 
 

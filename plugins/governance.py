@@ -101,12 +101,8 @@ def checked(home: Path, *, offline: bool = True) -> Json:
         found = verify(home, offline=offline)
     except KonsilError as error:
         return {"holds": False, "sentence": error.sentence, "others": (), "readable": _is_readable(home)}
-    return {
-        "holds": not found.others,
-        "sentence": f"{found.entries} entries, chain unbroken." if offline else found.sentence,
-        "others": found.others,
-        "readable": True,
-    }
+    told = f"{found.entries} entries, chain unbroken." if offline else found.sentence
+    return {"holds": not found.others, "sentence": told, "others": found.others, "readable": True}
 
 
 def _is_readable(home: Path) -> bool:

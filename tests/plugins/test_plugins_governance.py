@@ -37,7 +37,7 @@ class Manager:
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Town:
-    """A pilot that was released, and a charter that waits: more rounds, a secretive title, best round instead of last."""
+    """A pilot that was released, and a charter that waits: more rounds, the best one, and a wicked title."""
     town = Town(tmp_path_factory.mktemp("town"), sites=("A", "B", "C"))
     pilot(town)
     town.propose(NEXT, title=SCRIPT, rounds=7, sites=["A", "B"], best_round={"release": "best"})
