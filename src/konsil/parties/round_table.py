@@ -22,6 +22,7 @@ from konsil.parties.words import number_table, weighted
 from konsil.trust.roster import CENTRE
 from konsil.types import Json
 
+LONGEST_S = 1e9
 UNKNOWN: Json = dict.fromkeys(("cases", "at", "up_bytes", "work_s", "waited_s")) | {"metrics": {}, "why": ""}
 
 
@@ -116,7 +117,7 @@ def _sent(party: Party, holdings: Holdings, site: str, number: int, until: datet
         "at": note.at.isoformat(timespec="seconds"),
         "up_bytes": letter.manifest.payload_size,
         "metrics": number_table(note.facts),
-        "work_s": float(work) if type(work) in (int, float) and 0 <= work < 1e9 else None,
+        "work_s": float(work) if isinstance(work, int | float) and 0 <= work < LONGEST_S else None,
         "waited_s": max(0.0, round(party.going.lasted(note.at, until), 3)),
     }
 
