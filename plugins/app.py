@@ -16,7 +16,8 @@ from fastapi.responses import FileResponse, HTMLResponse
 from konsil.quality.pages import script_source
 from konsil.settings import Settings
 from konsil.types import Json
-from plugins import planes, reviews
+from plugins import access, drawing, governance, planes, reviews
+from plugins import federation as runs
 from plugins.pages import federation_index, federation_page, quality_index, quality_page
 
 POLICY = (
@@ -46,6 +47,14 @@ def build() -> FastAPI:
     app.get("/viewer/{cohort}/{case}/{image}.nii.gz")(viewer_image)
     app.get("/federation")(federation)
     app.get("/federation/{run}/report.html")(federation_report)
+    app.get("/federation/{run}/now.html")(federation_run)
+    app.get("/federation/{run}/now")(federation_now)
+    app.post("/federation/{run}/words")(federation_word)
+    app.get("/governance")(governance_index)
+    app.get("/governance/audit.html")(governance_audit)
+    app.get("/governance/{run}/charter.html")(governance_charter)
+    app.post("/governance/policies/{name}/revoke")(governance_revoke)
+    app.get("/assets/{script}.js")(tab_script)
     return app
 
 
@@ -67,7 +76,7 @@ def review(cohort: str, user: User) -> Json:
 
 def decide(cohort: str, request: Request, user: User, asked: Annotated[Json, Body()]) -> Json:
     """Keep a decision on one case; gives all decisions."""
-    reviews.refuse_strangers(request)
+    access.refuse_strangers(request, reviews.HEADER, reviews.STRANGERS)
     folder = reviews.folder_of(Settings().home, cohort)
     reviews.decide(folder, user, asked)
     return reviews.current(folder, user)
@@ -102,9 +111,55 @@ def federation() -> HTMLResponse:
     return HTMLResponse(federation_index(Settings().home), headers=HEADERS)
 
 
+def federation_run(run: str, user: User) -> HTMLResponse:
+    """One federation as it stands."""
+    return drawn(runs.run_page(Settings().home, run, user))
+
+
+def federation_now(run: str, user: User) -> Json:
+    """What the page of a run refreshes itself with."""
+    return runs.now(Settings().home, run, user)
+
+
+def federation_word(run: str, request: Request, user: User, asked: Annotated[Json, Body()]) -> Json:
+    """Say a word to a run; gives the run as it stands then."""
+    return runs.say(Settings().home, run, user, request, asked)
+
+
+def governance_index(user: User) -> HTMLResponse:
+    """Charters, decisions, standing policies."""
+    return drawn(governance.index(Settings().home, user))
+
+
+def governance_audit(published: bool = False) -> HTMLResponse:
+    """The audit log with its verification."""
+    return drawn(governance.audit_page(Settings().home, published=published))
+
+
+def governance_charter(run: str) -> HTMLResponse:
+    """One charter: what it asks, what changed, what leaves."""
+    return drawn(governance.charter_page(Settings().home, run))
+
+
+def governance_revoke(name: str, request: Request, user: User, asked: Annotated[Json, Body()]) -> Json:
+    """End a standing policy."""
+    return governance.revoke(Settings().home, name, user, request, asked)
+
+
+def tab_script(script: str) -> FileResponse:
+    """A script of the tabs."""
+    return served(drawing.script(f"{script}.js"), media_type="text/javascript")
+
+
 def federation_report(run: str) -> FileResponse:
     """The report of one federation."""
     return served(federation_page(Settings().home, run))
+
+
+def drawn(page: str) -> HTMLResponse:
+    """A page of ours that runs the scripts served beside it and talks to this server."""
+    policy = f"{POLICY}; script-src 'self'; connect-src 'self'"
+    return HTMLResponse(page, headers=HEADERS | {"Content-Security-Policy": policy})
 
 
 def served(path: Path | None, *, policy: str = POLICY, media_type: str = "text/html") -> FileResponse:

@@ -6,16 +6,16 @@ path in it is not a name, and a link that leads out of the folder is not followe
 
 from __future__ import annotations
 
-import re
 from html import escape
 from pathlib import Path
 
 from konsil.cohort.folder import SiteFolder
 from konsil.errors import KonsilError
-from konsil.files import read_json
 from konsil.quality.review import read_reviews
+from plugins.drawing import render
+from plugins.names import NAME
+from plugins.runs import rows
 
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,80}")
 STYLE = (
     ":root{color-scheme:light dark;--text:#1a2226;--ground:#fbfbfa;--line:#cfd6d8;--quiet:#566268;--link:#0b5f8a}"
     "@media(prefers-color-scheme:dark)"
@@ -52,11 +52,11 @@ def quality_index(home: Path) -> str:
         key=lambda path: path.stat().st_mtime,
         reverse=True,
     )
-    rows = []
+    lines = []
     for path in found:
         name = path.parents[3].name
-        rows.append((f"quality/{name}/cohort.html", name, state_of(home, path.parents[3])))
-    return listing("Quality", rows, "No cohort has a report yet. Trigger the DAG “Prepare cohort”.")
+        lines.append((f"quality/{name}/cohort.html", name, state_of(home, path.parents[3])))
+    return listing("Quality", lines, "No cohort has a report yet. Trigger the DAG “Prepare cohort”.")
 
 
 def state_of(home: Path, cohort: Path) -> str:
@@ -74,35 +74,7 @@ def state_of(home: Path, cohort: Path) -> str:
 
 def federation_index(home: Path) -> str:
     """All federations this place knows, newest first; links are relative to `…/federation`."""
-    folders = [path for path in home.glob("runs/*") if path.is_dir() and NAME.fullmatch(path.name)]
-    rows = []
-    for path in sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True):
-        ready = (path / "report.html").is_file()
-        rows.append((f"federation/{path.name}/report.html" if ready else "", path.name, standing(path)))
-    return listing("Federation", rows, "No federation yet.")
-
-
-def standing(folder: Path) -> str:
-    """How a federation stands, from what lies in its folder: in the words of its report, once there is one."""
-    if (folder / "report.html").is_file():
-        return told(folder / "summary.json")
-    try:
-        if (folder / "decision.json").is_file():
-            accepted = read_json(folder / "decision.json").get("accepted")
-            return "taking part" if accepted else "refused by this site"
-    except KonsilError:
-        return "decision cannot be read"
-    return "running" if (folder / "charter.json").is_file() else "in preparation"
-
-
-def told(summary: Path) -> str:
-    """Title and outcome of a federation: `MS lesions. Finished: 4 rounds with all 3 sites (A, B, C).`"""
-    try:
-        content = read_json(summary)
-    except KonsilError:
-        return "report"
-    title = str(content.get("title") or "").strip()
-    return f"{title.rstrip('.')}. {content.get('sentence', '')}".removeprefix(". ").strip() or "report"
+    return render("federations.html.j2", rows=rows(home))
 
 
 def listing(title: str, rows: list[tuple[str, str, str]], empty: str) -> str:

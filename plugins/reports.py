@@ -1,4 +1,4 @@
-"""The tabs *Quality* and *Federation* in Airflow's navigation."""
+"""The tabs *Quality*, *Federation* and *Governance* in Airflow's navigation."""
 
 from __future__ import annotations
 
@@ -45,6 +45,13 @@ class KonsilPlugin(AirflowPlugin):
             "href": "konsil/federation",
             "destination": "nav",
             "url_route": "federation",
+            "nav_top_level": True,
+        },
+        {
+            "name": "Governance",
+            "href": "konsil/governance",
+            "destination": "nav",
+            "url_route": "governance",
             "nav_top_level": True,
         },
     ]

@@ -1,8 +1,7 @@
 """Deciding on cases from the tab: who may, and what is kept.
 
-A decision is taken only from the site's own pages: a browser says where a request comes from (`Sec-Fetch-Site`,
-`Origin`), and the header `X-Konsil-Review` cannot be sent by another site without being asked first. Who may decide is
-who may answer the sign-off: the accounts of KONSIL_REVIEWERS, as Airflow's auth manager knows them.
+A decision is taken only from the site's own pages (`plugins.access`, header `X-Konsil-Review`). Who may decide is who
+may answer the sign-off: the accounts of KONSIL_REVIEWERS, as Airflow's auth manager knows them.
 """
 
 from __future__ import annotations
@@ -10,11 +9,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from airflow.api_fastapi.app import get_auth_manager
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity, DagDetails
-from fastapi import HTTPException, Request
+from fastapi import HTTPException
 from pydantic import ValidationError
 
 from konsil.cohort.cases import Case
@@ -27,6 +25,7 @@ from konsil.types import Json
 
 DAG = "prepare_cohort"
 HEADER = "X-Konsil-Review"
+STRANGERS = "Decisions are taken from the pages of this site only."
 LOOK_ONLY = "You may look; a reviewer of this site decides."
 
 
@@ -38,17 +37,6 @@ def may_review(user: Any) -> bool:
     if not manager.is_authorized_dag(method="PUT", access_entity=entity, details=details, user=user):
         return False
     return bool(manager.is_authorized_hitl_task(assigned_users=set(Settings().reviewers), user=user))
-
-
-def refuse_strangers(request: Request) -> None:
-    """Raise 403 unless the request comes from a page of this server."""
-    site = request.headers.get("sec-fetch-site")
-    origin = request.headers.get("origin")
-    elsewhere = site not in (None, "same-origin")
-    if site is None and origin is not None:
-        elsewhere = urlsplit(origin).netloc != request.headers.get("host")
-    if elsewhere or HEADER not in request.headers:
-        raise HTTPException(403, "Decisions are taken from the pages of this site only.")
 
 
 def folder_of(home: Path, cohort: str) -> CohortFolder:

@@ -153,8 +153,13 @@ def federate(seen: Walk, page: Page, voice: Voice) -> None:
         "join-federation",
         wait_for="Store the model",
     )
-    shoot(page, seen, "A", "staff", "plugin/federation", "federation-tab", wait_for="Federation")
-    page.frame_locator("iframe").get_by_role("link", name=plan.run).click()
+    shoot(page, seen, "A", "custodian", "plugin/governance", "governance-tab", wait_for="Governance")
+    shoot(page, seen, "A", "staff", "plugin/federation", "federation-runs", wait_for="Federation")
+    tab = page.frame_locator("iframe")
+    tab.get_by_role("link", name=plan.run).click()
+    tab.locator("#rounds table").wait_for(timeout=30_000)
+    page.screenshot(path=seen.images / "federation-tab.png")
+    tab.get_by_role("link", name="Federation report").click()
     page.wait_for_timeout(1500)
     page.screenshot(path=seen.images / "federation-report.png")
     (centre,) = places.only(["centre"])
@@ -312,7 +317,8 @@ def test_every_report_is_one_file_that_needs_no_network(walk: Walk) -> None:
 
 PICTURES = [
     "site-dags", "prepare-cohort-form", "required-actions", "sign-off", "quality-tab", "cohort-report", "case-report",
-    "viewer", "charter", "join-federation", "federation-tab", "federation-report",
+    "viewer", "charter", "join-federation", "governance-tab", "federation-runs", "federation-tab",
+    "federation-report",
 ]  # fmt: skip
 
 

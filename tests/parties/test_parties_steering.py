@@ -13,6 +13,7 @@ from konsil.federation.control import Action
 from konsil.federation.slot import Kind, Slot
 from konsil.federation.steps import Abort, Finish, Train, Wait
 from konsil.files import read_json
+from konsil.parties.loop import go_on
 from konsil.parties.report import current_summary
 from konsil.parties.steering import leave, say, say_farewell, steer
 from konsil.trust.audit import Audit
@@ -289,3 +290,31 @@ def test_figures_that_cannot_be_are_not_counted(make_world: Callable[..., Any], 
     world.work()
     assert world.summary()["progress"]["best"] in (1, 3)
     assert "dice" not in world.summary()["rounds"][1]["metrics"]
+
+
+def test_a_site_that_pauses_trains_nothing_until_it_goes_on(make_world: Callable[..., Any]) -> None:
+    world, straight = quick(make_world), quick(make_world, "straight")
+    straight.work()
+    world.work_until(lambda: world.newest() == 1)
+    ledger = world.party("A").ledger
+    ledger.hold(by="custodian", why="the GPU is needed")
+    with pytest.raises(BadInput, match="paused its part"):
+        ledger.hold(by="custodian")
+    steps = world.work()
+    assert isinstance(steps["A"], Wait)
+    assert "paused here (the GPU is needed)" in steps["A"].why
+    assert world.newest() == 1, "the others wait for it as the charter says"
+    ledger.go_on(by="custodian")
+    with pytest.raises(BadInput, match="has not paused"):
+        ledger.go_on(by="custodian")
+    assert all(isinstance(step, Finish) for step in world.work().values())
+    assert np.array_equal(world.final()["w"], straight.final()["w"])
+
+
+def test_a_stint_that_meets_a_pause_of_its_site_comes_back(make_world: Callable[..., Any]) -> None:
+    world = quick(make_world)
+    world.work_until(lambda: world.newest() == 1)
+    party = world.party("A")
+    party.ledger.hold(by="custodian")
+    ending = go_on(party, patience_s=0.0)
+    assert (ending.state, ending.held) == ("waiting", True)

@@ -22,7 +22,23 @@ PATHS = [
     "/viewer/ms-1/sub-1_ses-1/FLAIR.nii.gz",
     "/federation",
     "/federation/run-1/report.html",
+    "/federation/run-1/now.html",
+    "/federation/run-1/now",
+    "/assets/run.js",
+    "/governance",
+    "/governance/audit.html",
+    "/governance/run-1/charter.html",
 ]
+
+PAGES = ("html", "quality", "federation", "governance")
+OURS = {
+    "quality/ms-1/cohort.html": script_source(),
+    "viewer/ms-1/sub-1_ses-1.html": "'self'",
+    "federation/run-1/now.html": "'self'",
+    "governance": "'self'",
+    "governance/audit.html": "'self'",
+    "governance/run-1/charter.html": "'self'",
+}
 
 
 class Manager:
@@ -37,11 +53,12 @@ class Manager:
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    from plugins import reviews
+    from plugins import access, reviews
     from plugins.app import build
 
     monkeypatch.setenv("KONSIL_HOME", str(tmp_path))
     monkeypatch.setattr(reviews, "get_auth_manager", Manager)
+    monkeypatch.setattr(access, "get_auth_manager", Manager)
     folder = SiteFolder(tmp_path).cohort("ms-1")
     write_bytes(folder.reports / "cohort.html", b"<p>the report</p>")
     write_bytes(folder.oriented(CASE, "FLAIR"), b"an image")
@@ -67,23 +84,26 @@ def test_anonymous_decides_nothing(app: Any) -> None:
     asked = {"case": str(CASE), "decision": "accept"}
     answer = TestClient(app).post("/quality/ms-1/review", json=asked, headers={"X-Konsil-Review": "1"})
     assert answer.status_code == 401
+    for path in ("/federation/run-1/words", "/governance/policies/p/revoke"):
+        answer = TestClient(app).post(path, json={"word": "abort"}, headers={"X-Konsil-Word": "1"})
+        assert answer.status_code == 401
 
 
 def test_every_route_is_in_the_list_above(app: Any) -> None:
-    """One route more than paths: a decision is posted where the decisions are read."""
-    assert len(app.routes) == len(PATHS) + 1
+    """Three routes more than paths, those that change something: a decision, a word to a run, the end of a policy."""
+    assert len(app.routes) == len(PATHS) + 3
     for path in ("/docs", "/redoc", "/openapi.json", "/"):
         assert TestClient(app).get(path).status_code == 404
 
 
-@pytest.mark.parametrize("path", [path for path in PATHS if path.endswith(("html", "quality", "federation"))])
+@pytest.mark.parametrize("path", [path for path in PATHS if path.endswith(PAGES)])
 def test_who_is_known_reads_pages_that_load_nothing_of_others(known: TestClient, path: str) -> None:
     answer = known.get(path)
     assert answer.status_code == 200
     policy = dict(part.strip().split(" ", 1) for part in answer.headers["Content-Security-Policy"].split(";"))
     assert policy["default-src"] == "'none'"
     assert policy["form-action"] == policy["base-uri"] == "'none'"
-    assert policy.get("script-src", "") == {"quality/ms": script_source(), "viewer/ms-": "'self'"}.get(path[1:11], "")
+    assert policy.get("script-src", "") == OURS.get(path[1:], "")
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
@@ -124,7 +144,7 @@ def test_everything_else_is_not_there(known: TestClient, path: str) -> None:
 def test_the_plugin_names_relative_addresses() -> None:
     from plugins.reports import KonsilPlugin
 
-    assert {view["name"] for view in KonsilPlugin.external_views} == {"Quality", "Federation"}
+    assert {view["name"] for view in KonsilPlugin.external_views} == {"Quality", "Federation", "Governance"}
     assert not any(view["href"].startswith(("/", "http")) for view in KonsilPlugin.external_views)
     (mounted,) = KonsilPlugin.fastapi_apps
     assert mounted["url_prefix"] == "/konsil"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from konsil.cohort.volume import Volume, write_volume
 from konsil.files import write_json
 from konsil.quality.report import report
 from konsil.quality.review import read_reviews
+from tests.plugins.stage import PILOT, Town
 
 pytestmark = pytest.mark.e2e
 
@@ -81,7 +83,14 @@ class Manager:
 
 @pytest.fixture
 def address(cohort: CohortFolder, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The plugin's application, served below /konsil as Airflow does, to a reviewer."""
+    """The plugin's application with that cohort, to a reviewer."""
+    with serving(cohort.site.home, monkeypatch) as found:
+        yield found
+
+
+@contextmanager
+def serving(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The plugin's application, served below /konsil as Airflow does."""
     import uvicorn
     from airflow.api_fastapi.core_api.security import get_user
     from fastapi import FastAPI
@@ -89,7 +98,7 @@ def address(cohort: CohortFolder, monkeypatch: pytest.MonkeyPatch) -> Iterator[s
     from plugins import reviews
     from plugins.app import build
 
-    monkeypatch.setenv("KONSIL_HOME", str(cohort.site.home))
+    monkeypatch.setenv("KONSIL_HOME", str(home))
     monkeypatch.setattr(reviews, "get_auth_manager", Manager)
     app, outer = build(), FastAPI()
     app.dependency_overrides[get_user] = Reviewer
@@ -188,6 +197,54 @@ def test_in_the_tab_decisions_are_kept_and_taken_back(page: Page, cohort: Cohort
     page.keyboard.press("u")
     page.locator("tr[data-case=sub-a_ses-1] b.accept").wait_for(state="detached")
     assert read_reviews(cohort) == {}
+
+
+def test_cases_are_sifted_by_verdict_decision_and_words(page: Page, address: str) -> None:
+    def shown() -> list[str]:
+        visible = page.locator("#cases tbody tr:not([hidden])")
+        return [str(name) for name in visible.evaluate_all("rows => rows.map((row) => row.dataset.case)")]
+
+    page.goto(f"{address}/quality/ms-1/cohort.html")
+    page.locator("#state", has_text="0 of 3 decided").wait_for()
+    page.get_by_role("button", name="warn 1").click()
+    assert shown() == ["sub-c_ses-1"]
+    page.keyboard.press("j")
+    assert page.locator("#chosen").inner_text() == "sub-c_ses-1", "only what is shown is walked through"
+    page.keyboard.press("a")
+    kept(page, "accepted")
+    page.get_by_role("button", name="all 3").click()
+    page.get_by_label("not decided yet").check()
+    assert shown() == ["sub-b_ses-1", "sub-a_ses-1"]
+    page.get_by_label("Search").fill("sub-A")
+    assert shown() == ["sub-a_ses-1"]
+    assert page.locator("#sifted").inner_text() == "1 of 3 shown"
+
+
+def test_a_run_is_paused_and_goes_on_in_its_tab(page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's own script asks, posts and draws anew; its policy lets nothing else run."""
+    from plugins import access
+
+    monkeypatch.setattr(access, "get_auth_manager", Manager)
+    town = Town(tmp_path / "town", sites=("A", "B"))
+    town.propose(PILOT, title="<b onmouseover=alert(1)>Pilot</b>", rounds=3)
+    for site in "AB":
+        town.decide(PILOT, site)
+    town.rounds(PILOT, 1, *"AB")
+    with serving(town.home("centre"), monkeypatch) as address:
+        page.goto(f"{address}/federation")
+        page.get_by_role("link", name=PILOT).click()
+        page.get_by_role("heading", name="<b onmouseover=alert(1)>Pilot</b>").wait_for()
+        assert page.locator("#curves svg.chart").count() == 2
+        page.get_by_role("button", name="Pause…").click()
+        page.get_by_label("Reason").fill("<script>alert(1)</script>")
+        page.keyboard.press("Enter")
+        page.locator("#standing .state.paused").wait_for()
+        assert "<script>alert(1)</script>" in page.locator("#standing").inner_text()
+        page.get_by_role("button", name="Go on…").click()
+        page.locator("#ask-do").click()
+        page.locator("#standing .state.running").wait_for()
+        town.rounds(PILOT, 2, *"AB")
+        page.get_by_text("2 of 3").wait_for()  # comes by itself
 
 
 def test_a_page_that_is_older_than_the_case_decides_nothing(

@@ -43,6 +43,7 @@ class Holdings:
 
     `refused`: updates and local models that the centre looked into and cannot use, with the reason.
     `decided`: the custodian's decision at a site, None while there is none. `prepared`, `stored`: done in this folder.
+    `held`: why this site has paused its part, None while it goes on.
     `revoked`: sites that the centre no longer trusts; see `kept`.
     """
 
@@ -52,6 +53,7 @@ class Holdings:
     decided: bool | None = None
     prepared: bool = False
     stored: bool = False
+    held: str | None = None
     revoked: frozenset[str] = frozenset()
 
     def note(self, kind: Kind, sender: str = CENTRE, round: int | None = None) -> Note | None:  # noqa: A002

@@ -27,7 +27,7 @@ def next_step(role: Role, holdings: Holdings, charter: Charter | None, now: date
     if final is not None and final.facts.get("outcome") == "aborted":
         return Abort(str(final.facts.get("sentence", "the centre gave no reason")), announced=True)
     if role is Role.SITE:
-        return _unless_held(next_at_site(holdings, charter, course), course)
+        return _unless_held_here(_unless_held(next_at_site(holdings, charter, course), course), holdings)
     if final is not None:
         return Finish(str(final.facts.get("sentence", ""))) if holdings.stored else StoreModel()
     if course.aborted is not None:
@@ -46,3 +46,11 @@ def _unless_held(step: Step, course: Course) -> Step:
         why = f" ({course.paused.why})" if course.paused.why else ""
         return Wait(step.phase, f"for the centre to go on; the operator paused the run{why}", round=number)
     return step
+
+
+def _unless_held_here(step: Step, holdings: Holdings) -> Step:
+    """The step itself, unless this site has paused its part; the federation goes on without it meanwhile."""
+    if holdings.held is None or isinstance(step, Finish | StoreModel):
+        return step
+    why = f" ({holdings.held})" if holdings.held else ""
+    return Wait(step.phase, f"for this site to go on; it was paused here{why}", round=getattr(step, "round", None))

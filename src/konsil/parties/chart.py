@@ -1,6 +1,7 @@
 """Line charts as inline SVG: one line per site over the rounds. No script, no font, nothing that loads.
 
-Colours are the Okabe-Ito palette, distinct for colour-blind readers; dash patterns tell the lines apart in print.
+Colours are the Okabe-Ito palette, distinct for colour-blind readers (black: the page's own text
+colour); dash patterns tell the lines apart in print.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 Line = Sequence[tuple[float, float]]
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "currentColor")
 DASHES = ("", "6 3", "2 3", "8 3 2 3")
 WIDTH, HEIGHT = 520, 250
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 16, 40

@@ -3,6 +3,7 @@
     charter.json    centre: the charter as the operator wrote it
     decision.json   site: what the custodian decided, who, and with which cohort
     approval.signed site: the same, signed and pinned to learner and cohort (`konsil.parties.approvals`)
+    held.json       site: that it has paused its part, who, when and why; gone when it goes on
     prepared.json   site: the recipe the cohort was preprocessed with
     stored.json     the last word whose model and report are kept here
     refused.json    centre: updates that were looked into and cannot be averaged, with the reason
@@ -94,6 +95,26 @@ class Ledger:
     def decision(self) -> Json | None:
         """The custodian's decision, or None."""
         path = self.folder / "decision.json"
+        return read_json(path) if path.is_file() else None
+
+    def hold(self, *, by: str, why: str = "") -> None:
+        """Pause this site's part: nothing new is begun until `go_on`. BadInput if it is paused already."""
+        if self.held() is not None:
+            raise BadInput(f"This site has paused its part in {self.run} already")
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        write_json(self.folder / "held.json", {"by": by, "why": why, "at": at})
+        Audit(self.home / "audit.jsonl").append("site paused", run=self.run, by=by, why=why)
+
+    def go_on(self, *, by: str) -> None:
+        """End the pause. BadInput if there is none."""
+        if self.held() is None:
+            raise BadInput(f"This site has not paused its part in {self.run}")
+        (self.folder / "held.json").unlink()
+        Audit(self.home / "audit.jsonl").append("site went on", run=self.run, by=by)
+
+    def held(self) -> Json | None:
+        """Who paused this site's part, when and why; None while it goes on."""
+        path = self.folder / "held.json"
         return read_json(path) if path.is_file() else None
 
     def keep_prepared(self, recipe: str) -> None:

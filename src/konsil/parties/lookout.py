@@ -32,7 +32,7 @@ from konsil.trust.membership import Membership, membership
 from konsil.trust.roster import CENTRE, bucket_of
 
 OPEN = 8  # parties that stay open
-OF_A_RUN = ("charter.json", "decision.json", "prepared.json", "refused.json", "stored.json")
+OF_A_RUN = ("charter.json", "decision.json", "held.json", "prepared.json", "refused.json", "stored.json")
 SEEN = "pins.json"  # grows with every message that is posted or received here, by whichever process
 LOOKS_PER_WAIT = 16  # a wait becomes a sixteenth longer at most than it had to be
 DOWN_S = 2.0  # pause for all after a look that the store did not answer

@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 class Ending:
     """Why a stint stopped: the state, a sentence, the round in work (None outside the rounds) and the phase.
 
-    `held`: a deed of this party may be open, but the store does not answer or the operator paused the run. Whoever
-    meant to have that deed done has to come back.
+    `held`: a deed of this party may be open, but the store does not answer, or the operator or this site paused
+    the run. Whoever meant to have that deed done has to come back.
     """
 
     state: State
@@ -138,9 +138,9 @@ def _attempt(party: Party, until: Phase | None, show: Callable[[Step], None]) ->
 def _is_held(party: Party, step: Wait) -> bool:
     """Whether a wait says nothing about whose turn it is."""
     course = party.course
-    return step.why.startswith((AWAY, FULL)) or (
-        course is not None and (course.paused is not None or course.aborted is not None)
-    )
+    if party.held is not None or step.why.startswith((AWAY, FULL)):
+        return True
+    return course is not None and (course.paused is not None or course.aborted is not None)
 
 
 def _ending(step: Step, until: Phase | None) -> Ending | None:

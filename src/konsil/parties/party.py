@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias
@@ -49,6 +49,7 @@ class Party:
         self._learner: tuple[int, Learner] | None = None
         self._charter: Charter | None = None
         self.course: Course | None = None
+        self.held: Json | None = None  # who paused this site's part, as of the last look
         self._recipe: Json | None = None
         self._letters: dict[Slot, Letter] = {}
         self.deeds: dict[type, Callable[[Any], None]] = {}
@@ -73,18 +74,25 @@ class Party:
         """Read the manifests that are there."""
         self._letters = {letter.slot: letter for letter in self.mailbox.letters()}
         decision, recipe = self.ledger.decision(), self._letters.get(Slot(Kind.recipe, CENTRE, None))
+        self.held = self.ledger.held()
         held = Holdings(
             me=self.mailbox.me,
             notes=kept(notes_of(self._letters.values()), self.mailbox.revoked),
             refused=self.ledger.refused(),
             decided=None if decision is None else bool(decision["accepted"]),
             prepared=recipe is not None and self.ledger.is_prepared(recipe.manifest.digest),
+            held=None if self.held is None else str(self.held["why"]),
             revoked=self.mailbox.revoked,
         )
         charter = self.charter()
         self.course = None if charter is None else course_of(held, charter)
         final = self._letters.get(Slot(Kind.final, CENTRE, self.course.final_round if self.course else None))
         return replace(held, stored=final is not None and self.ledger.is_stored(final.manifest.digest))
+
+    @property
+    def letters(self) -> Mapping[Slot, Letter]:
+        """The messages that stood at the last look, by slot."""
+        return self._letters
 
     def charter(self) -> Charter | None:
         """The charter that was posted; None at a site that has not received it."""

@@ -16,19 +16,27 @@ from konsil.federation.holdings import Holdings
 from konsil.federation.mailbox import Letter
 from konsil.federation.slot import Kind, Slot
 from konsil.parties.centre import CentreParty, listeners
+from konsil.parties.ledger import Ledger
 from konsil.parties.opening import open_centre, open_site
+from konsil.parties.party import Party
 from konsil.parties.site import SiteParty
-from konsil.trust.audit import Audit
+from konsil.trust.audit import Audit, operator
 from konsil.trust.roster import CENTRE
+from konsil.types import Json
 
 log = logging.getLogger(__name__)
 
 
-def steer(home: Path, run: str, action: Action, *, why: str = "", site: str = "", rounds: int = 0) -> Letter:
-    """Post the operator's word. BadInput if it would change nothing or lacks its reason, Missing without a run."""
+def steer(
+    home: Path, run: str, action: Action, *, why: str = "", site: str = "", rounds: int = 0, by: str = ""
+) -> Letter:
+    """Post the operator's word. BadInput if it would change nothing or lacks its reason, Missing without a run.
+
+    `by` is who said it, by default the login of this process; the name stays in the centre's audit log.
+    """
     letter = say(open_centre(home, run), action, why=why, site=site, rounds=rounds)
     said = letter.manifest.facts
-    Audit(home / "audit.jsonl").append("operator", run=run, **said)
+    Audit(home / "audit.jsonl").append("operator", run=run, by=by.strip() or operator(), **said)
     return letter
 
 
@@ -53,16 +61,62 @@ def leave(home: Path, run: str, *, why: str = "", by: str = "") -> Letter:
     return letter
 
 
+def hold(home: Path, run: str, *, why: str = "", by: str = "") -> None:
+    """Pause this site's part in a run until `go_on`: what is under way is finished, nothing new is begun.
+
+    Nothing is sent; the others see a silent site, wait for it as the charter says, and go on without it. BadInput if
+    the site takes no part or has paused already.
+    """
+    word = one_line(why)
+    _taking_part(open_site(home, run))
+    Ledger(home, run).hold(by=by.strip() or operator(), why=word)
+
+
+def go_on(home: Path, run: str, *, by: str = "") -> None:
+    """End this site's pause; it works on the newest global model from now on. BadInput if there is none."""
+    Ledger(home, run).go_on(by=by.strip() or operator())
+
+
+def possible(party: Party, holdings: Holdings) -> Json:
+    """What can be said in a run as it stands (`holdings` of the last look), by the operator or by the site itself.
+
+    Centre: pause, resume, abort (bool), exclude (names), extend (most rounds). Site: leave, hold, go_on (bool).
+    """
+    course = party.going
+    has_ended = holdings.note(Kind.final, round=course.final_round) is not None
+    if isinstance(party, SiteParty):
+        answer = holdings.mine(Kind.answer)
+        takes_part = answer is not None and answer.facts.get("accepted") is True
+        is_in = takes_part and not has_ended and party.mailbox.me not in {*course.left, *course.excluded}
+        return {"leave": is_in, "hold": is_in and party.held is None, "go_on": party.held is not None}
+    goes_on = holdings.note(Kind.charter) is not None and not has_ended and course.aborted is None
+    final = holdings.note(Kind.final, round=course.final_round)
+    left = party.rules.rounds + party.rules.extra_rounds - (course.last or course.end)
+    released = final is not None and final.facts.get("outcome") == "released"
+    return {
+        "pause": goes_on and course.paused is None,
+        "resume": goes_on and course.paused is not None,
+        "abort": goes_on,
+        "exclude": [site for site in party.rules.sites if site not in course.gone] if goes_on else [],
+        "extend": max(0, left) if released else 0,
+    }
+
+
 def say_farewell(party: SiteParty, *, why: str = "") -> Letter:
     """`leave` for an open party."""
+    _taking_part(party)
+    facts = {"why": one_line(why)}
+    slot = Slot(Kind.leave, party.mailbox.me)
+    return party.mailbox.post_json(slot, facts, recipients=[CENTRE], facts=facts)
+
+
+def _taking_part(party: SiteParty) -> None:
+    """BadInput unless this site has accepted the charter and said so."""
     answer = party.look().mine(Kind.answer)
     if answer is None or answer.facts.get("accepted") is not True:
         raise BadInput(
             f"This site does not take part in {party.run}", hint="A charter is refused with: konsil decide RUN --refuse"
         )
-    facts = {"why": one_line(why)}
-    slot = Slot(Kind.leave, party.mailbox.me)
-    return party.mailbox.post_json(slot, facts, recipients=[CENTRE], facts=facts)
 
 
 def one_line(why: str) -> str:

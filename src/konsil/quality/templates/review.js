@@ -132,9 +132,24 @@
     show();
   }
 
+  function sift() {
+    const only = document.querySelector("#sieve [aria-pressed=true]").dataset.only;
+    const wanted = $("wanted").value.trim().toLowerCase();
+    const open = $("undecided").checked;
+    let shown = 0;
+    for (const row of rows) {
+      const found = decisions[row.dataset.case];
+      const fits = (!only || row.dataset.verdict === only) && (!open || !found || found.outdated)
+        && (!wanted || row.textContent.toLowerCase().includes(wanted));
+      row.hidden = !fits;
+      shown += fits;
+    }
+    $("sifted").textContent = shown === rows.length ? "" : `${shown} of ${rows.length} shown`;
+  }
+
   function step(by) {
     if (here.page === "case") return follow($(by > 0 ? "after" : "before"));
-    const order = [...document.querySelectorAll("#cases tbody tr")];
+    const order = [...document.querySelectorAll("#cases tbody tr:not([hidden])")];
     const now = order.findIndex((row) => row.classList.contains("chosen"));
     const next = order[Math.min(order.length - 1, Math.max(0, now + (now < 0 ? 1 : by)))];
     if (next) choose(next);
@@ -160,7 +175,7 @@
   const keys = {
     j: () => step(1), ArrowRight: () => step(1), k: () => step(-1), ArrowLeft: () => step(-1),
     a: accept, e: () => open("exclude"), u: () => $("undo").click(), c: () => follow($("up")), v: () => follow($("viewer")),
-    "?": () => $("help").showModal(),
+    "?": () => $("help").showModal(), "/": () => $("wanted") && $("wanted").focus(),
     Enter: () => chosen && here.page === "cohort" && follow(document.querySelector(".chosen td:nth-child(2) a")),
   };
 
@@ -181,6 +196,16 @@
   });
 
   for (const button of document.querySelectorAll("[data-sort]")) button.addEventListener("click", () => sort(button));
+  if ($("sieve")) {
+    for (const button of document.querySelectorAll("[data-only]")) {
+      button.addEventListener("click", () => {
+        for (const other of document.querySelectorAll("[data-only]")) other.setAttribute("aria-pressed", String(other === button));
+        sift();
+      });
+    }
+    $("undecided").addEventListener("change", sift);
+    $("wanted").addEventListener("input", sift);
+  }
   $("accept").addEventListener("click", accept);
   $("exclude").addEventListener("click", () => open("exclude"));
   $("undo").addEventListener("click", () => attempt(null, [], "", $("state")));
