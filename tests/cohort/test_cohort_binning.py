@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from konsil.cohort.binning import binned
+from konsil.cohort.binning import binned, every_nth
 from konsil.cohort.volume import Volume
 
 
@@ -25,3 +25,10 @@ def test_what_does_not_fill_a_block_is_left_out_and_something_always_remains(sha
     small = binned(Volume(np.ones(shape, np.float32), np.eye(4)), 4.0)
     assert min(small.data.shape) >= 1
     assert (small.data == 1).all()
+
+
+def test_voxels_that_are_picked_out_stay_where_they_are() -> None:
+    image = Volume(np.arange(120).reshape(4, 5, 6), np.diag([1.0, 2.0, 0.5, 1.0]))
+    thin = every_nth(image, np.array([2, 1, 4]))
+    assert thin.data.tolist() == image.data[::2, :, ::4].tolist()
+    np.testing.assert_allclose(thin.affine @ [1, 3, 1, 1], image.affine @ [2, 3, 4, 1])

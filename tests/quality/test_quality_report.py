@@ -18,7 +18,7 @@ from konsil.quality.pages import KEPT, part_of, render, script_source, seen_of, 
 from konsil.quality.panels import FIGURES, CaseImages, fullest
 from konsil.quality.pictures import noise_window, outline_address
 from konsil.quality.planes import bounding_box, cut, plane_at, tile
-from konsil.quality.report import report
+from konsil.quality.report import limit_texts, report
 from konsil.quality.sections import TABLES, sections
 
 GOOD, GHOSTED = Case("good", "1"), Case("ghosted", "1")
@@ -251,3 +251,19 @@ def test_the_summary_is_one_sentence(verdicts: list[str], aside: int, sentence: 
 )
 def test_numbers_have_no_powers_of_ten(value: float, text: str) -> None:
     assert number_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("bounds", "texts"),
+    [
+        ({}, ["none"]),
+        ({"warn_above": 0.5}, ["warn above 0.5"]),
+        ({"warn_below": 10, "fail_below": 5}, ["warn below 10", "fail below 5"]),
+        (
+            {"warn_below": 950, "warn_above": 2100, "fail_below": 700, "fail_above": 2400},
+            ["warn outside 950 to 2100", "fail outside 700 to 2400"],
+        ),
+    ],
+)
+def test_limits_are_said_in_as_few_words_as_they_need(bounds: dict[str, float], texts: list[str]) -> None:
+    assert limit_texts(bounds) == texts

@@ -20,8 +20,9 @@ from konsil.phantom.patient import make_patient
 from konsil.quality.air import air_structure, corrupted_air, histogram
 from konsil.quality.artifact_score import averaged
 from konsil.quality.atlas import Placement, brain, lay, place_atlas
+from konsil.quality.boundary import follow
 from konsil.quality.ghosts import ghosts, streaks
-from konsil.quality.masks import draw
+from konsil.quality.masks import LEAST_OVERLAP, draw, overlap
 from konsil.quality.noise import noise_sd
 from konsil.quality.regions import Regions, find_regions
 from konsil.quality.sharpness import efc
@@ -75,6 +76,24 @@ def test_the_atlas_lies_where_a_look_at_every_voxel_lays_it(head: Head) -> None:
     index = np.moveaxis(np.indices(image.data.shape), 0, -1) @ matrix[:3, :3].T + matrix[:3, 3]
     ends = ((index < 0) | (index > np.array(atlas.data.shape) - 1)).any(axis=-1)  # ITK goes on for half a voxel
     np.testing.assert_allclose(lay(atlas, placement, image)[~ends], plain[~ends], atol=1e-4)
+
+
+def test_two_outlines_are_compared_on_few_voxels_as_on_all(head: Head) -> None:
+    image, placement, _ = head
+    fine = Volume(np.zeros(np.array(image.data.shape) * 2, np.int16), image.affine @ np.diag([0.5, 0.5, 0.5, 1.0]))
+    drawn = follow(image, lay(brain(), placement, image), fine)
+    outline = lay(brain(), placement, fine) > 0.5
+    plain = 2 * (outline & drawn).sum() / (outline.sum() + drawn.sum())
+    assert overlap(Volume(drawn, fine.affine), placement) == pytest.approx(plain, abs=0.002)
+    assert LEAST_OVERLAP < plain < 0.999
+
+
+def test_an_outline_that_strays_from_the_atlas_gives_way_to_it(head: Head, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, placement, _ = head
+    outline = lay(brain(), placement, image) > 0.5
+    assert (draw(image, placement).data != outline).any()
+    monkeypatch.setattr("konsil.quality.masks.LEAST_OVERLAP", 1.01)
+    assert (draw(image, placement).data == outline).all()
 
 
 def test_the_depth_of_a_brain_is_that_of_a_distance_map(head: Head) -> None:

@@ -29,6 +29,13 @@ def by_blocks(volume: Volume, factor: npt.NDArray[np.int_]) -> Volume:
     return Volume(np.ascontiguousarray(data, dtype=np.float32), affine)
 
 
+def every_nth(volume: Volume, step: npt.NDArray[np.int_]) -> Volume:
+    """Every so many voxels along each axis, beginning with the first; not copied, where they lie in the patient."""
+    affine = volume.affine.copy()
+    affine[:3, :3] *= step
+    return Volume(volume.data[tuple(slice(None, None, int(n)) for n in step)], affine)
+
+
 def mean_of_neighbours(data: npt.NDArray[np.generic], axis: int, count: int) -> npt.NDArray[np.generic]:
     """The mean of every `count` voxels along one axis; strided slices are added because numpy does that quickly."""
     if count == 1:

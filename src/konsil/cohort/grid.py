@@ -69,17 +69,26 @@ def coarsened(image: Any, grid_mm: float) -> Any:
     """
     spacing = np.array(image.GetSpacing())
     target = np.maximum(spacing, grid_mm)
-    data = sitk.GetArrayViewFromImage(image).T
+    data = sitk.GetArrayViewFromImage(image)
     for axis, count in enumerate(image.GetSize()):
         if target[axis] != spacing[axis]:
             weights = weights_along(count, float(spacing[axis]), float(target[axis]), grid_mm)
-            data = np.moveaxis(np.tensordot(weights, data, (1, axis)), 0, axis)
+            data = along(axis, weights, data)
     axes = np.array(image.GetDirection()).reshape(3, 3)
-    coarse = sitk.GetImageFromArray(np.ascontiguousarray(data.T, dtype=np.float32))
+    coarse = sitk.GetImageFromArray(np.ascontiguousarray(data, dtype=np.float32))
     coarse.SetSpacing(target.tolist())
     coarse.SetDirection(image.GetDirection())
     coarse.SetOrigin((np.array(image.GetOrigin()) + axes @ ((target - spacing) / 2)).tolist())
     return coarse
+
+
+def along(axis: int, weights: npt.NDArray[np.float32], data: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """`weights` (new, old) applied along x, y or z (`axis` 0, 1, 2) of an array [z, y, x] as ITK keeps it; no copy."""
+    if axis == 0:
+        return np.asarray(data @ weights.T)
+    if axis == 1:
+        return np.asarray(np.matmul(weights, data))
+    return np.asarray((weights @ data.reshape(len(data), -1)).reshape(-1, *data.shape[1:]))
 
 
 def weights_along(count: int, spacing_mm: float, target_mm: float, grid_mm: float) -> npt.NDArray[np.float32]:

@@ -27,10 +27,9 @@ from konsil.dicom.contrast import FLAIR, SEG, T1W
 from konsil.dicom.converter import converted
 from konsil.dicom.deidentify import SOURCES
 from konsil.dicom.geometry import HEAD, Grid, Limits, Repeated, frames_of, grid_of
-from konsil.dicom.keep import KEPT
 from konsil.dicom.masks import voxels, write_mask
 from konsil.dicom.memory import Memory
-from konsil.dicom.numbering import doubts_about_count, explained
+from konsil.dicom.numbering import VARIES, doubts_about_count, explained
 from konsil.dicom.physics import words
 from konsil.dicom.proposed import each_proposed
 from konsil.dicom.reading import BROKEN, read_dicom
@@ -48,6 +47,13 @@ RepetitionTime InversionTime FlipAngle EchoTrainLength NumberOfAverages PercentP
 InPlanePhaseEncodingDirectionDICOM ImageOrientationPatientDICOM ConversionSoftware ConversionSoftwareVersion
 """
 """What of dcm2niix's sidecar is kept: physics, no dates, no names."""
+
+PLACE = """
+ImageType NumberOfFrames Rows Columns ImagePositionPatient ImageOrientationPatient PixelSpacing SpacingBetweenSlices
+SliceThickness SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence ImagesInAcquisition InstanceNumber
+"""
+READ = frozenset(PLACE.split()) | {keyword for names in VARIES for keyword in names}
+"""What of the headers is read: the place of the slices, their number, and what tells volumes apart."""
 
 
 def convert(
@@ -152,7 +158,7 @@ def headers_of(series: Path, role: str) -> list[Dataset]:
     """The headers of a folder of DICOM files; raises `BadInput` that begins with the role."""
     memory = Memory()
     try:
-        return [read_dicom(file, KEPT, memory=memory) for file in sorted(series.glob("*.dcm"))]
+        return [read_dicom(file, READ, memory=memory) for file in sorted(series.glob("*.dcm"))]
     except (*BROKEN, InvalidDicomError) as error:
         raise BadInput(f"{role}: its headers cannot be read", got=type(error).__name__) from error
 

@@ -9,6 +9,7 @@ ask for. pydicom's own remarks are silenced: they repeat values and file names, 
 
 from __future__ import annotations
 
+import functools
 import logging
 import struct
 import warnings
@@ -25,6 +26,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag, Tag
 
 from konsil.dicom.archive import DAMAGED
 from konsil.dicom.memory import Memory
@@ -105,11 +107,20 @@ def parse(stream: BinaryIO, keywords: Iterable[str], *, pixels: bool = False, me
     careful = Careful(stream, size, size + LARGEST_HEADER_BYTES if pixels else LARGEST_HEADER_BYTES)
     with discreet():
         found = pydicom.dcmread(
-            cast(BinaryIO, careful), stop_before_pixels=not pixels, specific_tags=list(keywords), force=ancient
+            cast(BinaryIO, careful),
+            stop_before_pixels=not pixels,
+            specific_tags=tags_of(frozenset(keywords)),
+            force=ancient,
         )
         settle(found, memory or Memory())
         settle(found.file_meta, memory or Memory())
     return found
+
+
+@functools.lru_cache(maxsize=16)
+def tags_of(keywords: frozenset[str]) -> list[BaseTag]:
+    """The tags of keywords (or of 8 hexadecimal digits): sought once, not for every file of a series."""
+    return [Tag(keyword) for keyword in sorted(keywords)]
 
 
 def read_dicom(file: Path, keywords: Iterable[str], *, pixels: bool = False, memory: Memory | None = None) -> Dataset:

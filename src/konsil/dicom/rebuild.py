@@ -7,6 +7,7 @@ descriptors cleaned 113105, dates modified 113107, and 113111 if safe private at
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -86,7 +87,7 @@ def rebuild(original: Dataset, role: str, case: Case, pseudonyms: Pseudonyms, ke
     refuse_pictures(original, role)
     patient = patient_of(original)
     copy = filtered(original, Rules(pseudonyms.uid, lambda day: pseudonyms.date(patient, day)), kept)
-    codes = [*METHOD_CODES, SAFE_PRIVATE_CODE] if add_safe_private(original, copy) else list(METHOD_CODES)
+    with_private = add_safe_private(original, copy)
     pixels = original[PIXELS]
     copy.add_new(pixels.tag, pixels.VR, without_overlays(original, role))
     copy[PIXELS].is_undefined_length = pixels.is_undefined_length
@@ -97,10 +98,17 @@ def rebuild(original: Dataset, role: str, case: Case, pseudonyms: Pseudonyms, ke
         setattr(copy, keyword, copy.get(keyword, ""))
     copy.PatientIdentityRemoved = "YES"
     copy.DeidentificationMethod = METHOD
-    copy.DeidentificationMethodCodeSequence = Sequence([entry("DCM", *code) for code in codes])
+    copy.DeidentificationMethodCodeSequence = method_codes(with_private)
     copy.LongitudinalTemporalInformationModified = "MODIFIED"
     copy.file_meta = file_meta(original, copy)
     return copy
+
+
+@functools.cache
+def method_codes(with_private: bool) -> Sequence:
+    """What was done, as coded entries that all copies share; with or without safe private attributes."""
+    codes = [*METHOD_CODES, SAFE_PRIVATE_CODE] if with_private else METHOD_CODES
+    return Sequence([entry("DCM", *code) for code in codes])
 
 
 def file_meta(original: Dataset, copy: Dataset) -> FileMetaDataset:

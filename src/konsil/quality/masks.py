@@ -19,6 +19,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from konsil.cohort.batch import each_case
+from konsil.cohort.binning import every_nth
 from konsil.cohort.cases import Case
 from konsil.cohort.derivative import fingerprint, is_current, sidecar, stamp
 from konsil.cohort.folder import SUFFIXES, CohortFolder
@@ -33,6 +34,7 @@ from konsil.types import Outcome
 
 STEP = "mask"
 VERSION = 2  # of the drawing; another number means that masks are drawn again
+CHECK_MM = 2.0  # between the voxels at which they are compared
 LEAST_OVERLAP = 0.85  # Dice of both outlines; 0.94 to 0.97 where all is well
 
 
@@ -75,10 +77,17 @@ def mask_case(cohort: CohortFolder, case: Case, *, method: MaskMethod = "atlas")
 def draw(image: Volume, placement: Placement) -> Volume:
     """The brain mask on the grid of `image`: uint8, 1 = brain."""
     coarse = small(image)
-    outline = lay(brain(), placement, image) > 0.5
-    followed = follow(coarse, lay(brain(), placement, coarse), image)
-    overlap = 2 * (outline & followed).sum() / max(1, outline.sum() + followed.sum())
-    return Volume((followed if overlap >= LEAST_OVERLAP else outline).view(np.uint8), image.affine)
+    drawn = follow(coarse, lay(brain(), placement, coarse), image)
+    if overlap(Volume(drawn, image.affine), placement) < LEAST_OVERLAP:
+        drawn = lay(brain(), placement, image) > 0.5
+    return Volume(drawn.view(np.uint8), image.affine)
+
+
+def overlap(drawn: Volume, placement: Placement) -> float:
+    """Dice of a drawn brain and the atlas's outline, 0 to 1; asked of voxels about CHECK_MM apart."""
+    thin = every_nth(drawn, np.maximum(1, np.rint(CHECK_MM / drawn.spacing_mm)).astype(int))
+    outline = lay(brain(), placement, thin) > 0.5
+    return float(2 * (outline & thin.data).sum() / max(1, outline.sum() + thin.data.sum()))
 
 
 def read_placement(cohort: CohortFolder, case: Case, suffix: str) -> Placement:

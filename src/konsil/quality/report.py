@@ -210,5 +210,14 @@ def grouped(measures: Json, strips: dict[str, Strip], case: str) -> dict[str, li
 
 
 def limit_texts(bounds: Json) -> list[str]:
-    """`warn below 10`, `fail below 5`, or that there is none."""
-    return [f"{key.replace('_', ' ')} {bounds[key]:g}" for key in sorted(bounds, reverse=True)] or ["none"]
+    """`warn below 10`, `fail outside 700 to 2400`, or that there is none."""
+    texts = []
+    for verdict in ("warn", "fail"):
+        low, high = (bounds.get(f"{verdict}_{side}") for side in ("below", "above"))
+        if low is not None and high is not None:
+            texts.append(f"{verdict} outside {low:g} to {high:g}")
+        else:
+            texts += [
+                f"{verdict} {side} {limit:g}" for side, limit in (("below", low), ("above", high)) if limit is not None
+            ]
+    return texts or ["none"]
