@@ -13,7 +13,7 @@ UV     := uv==0.13.8
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_LINK_MODE  ?= copy
 
-.PHONY: help setup demo demo-stop test images test-all lint format bench clean distclean
+.PHONY: help setup demo demo-stop test images test-all stack-test lint format bench clean distclean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -46,7 +46,10 @@ images: $(READY) ## Take the pictures of docs/images anew, with a real browser.
 test-all: $(READY) lint ## All tests and the whole demo.
 	@sh scripts/need_chromium.sh
 	@sh scripts/need_programs.sh
-	@KONSIL_FUZZ=10000 $(BIN)/python -m pytest -m "demo or not demo"
+	@KONSIL_FUZZ=10000 $(BIN)/python -m pytest -m "not containers"
+
+stack-test: $(READY) ## The containers: build the images, run a stack of them, take it down (FOLDER keeps the engine's data).
+	@sh scripts/stack_test.sh $(if $(FOLDER),$(FOLDER),$(CURDIR)/build/containers)
 
 lint: $(READY) ## ruff, mypy strict, import layers.
 	@echo "== Lint"

@@ -27,9 +27,9 @@ def fault(component: str, states: Mapping[str, Any]) -> str:
 def main() -> None:
     """Ask and end."""
     component = sys.argv[1]
-    name = str(json.loads(SECRET.read_text(encoding="utf-8"))["name"])
+    prefix = str(json.loads(SECRET.read_text(encoding="utf-8"))["prefix"])
     host = "127.0.0.1" if component == "api-server" else "api"
-    url = f"http://{host}:8080/{name.lower()}/api/v2/monitor/health"
+    url = f"http://{host}:8080{prefix}/api/v2/monitor/health"
     try:
         with urllib.request.urlopen(url, timeout=15) as answer:  # noqa: S310 - http to our own network
             wrong = fault(component, json.load(answer))

@@ -96,10 +96,12 @@ def check(wish: Wish) -> None:
 
 def make_place(folder: Path, name: str, address: str) -> dict[str, str]:
     """The secrets of one Airflow; gives the passwords of its accounts."""
-    passwords = {account: secrets.token_urlsafe(15) for account in roles(Place(name, 0, folder))}
+    place = Place(name, 0, folder)
+    passwords = {account: secrets.token_urlsafe(15) for account in roles(place)}
     given: Json = {
         "name": name,
         "address": address,
+        "prefix": place.prefix,
         "passwords": passwords,
         "database_password": secrets.token_urlsafe(24),
         "fernet_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
