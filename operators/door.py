@@ -1,9 +1,9 @@
 """Where a verb runs: in an interpreter of its own on this machine, or in a container. Chosen here and nowhere else.
 
-`KONSIL_DOOR=process` is the default. `KONSIL_DOOR=docker` gives the same arguments to the image `KONSIL_DOOR_IMAGE`: the
-place's home is mounted under its own path, the folders of `KONSIL_DOOR_READS` likewise but read-only; the container has
-no capabilities, a read-only root, this process's user instead of root, and no network unless the verb talks to the store.
-Whoever may start containers is root on that machine: give this door to a site's scheduler only where IT agrees.
+`KONSIL_DOOR=process` is the default. `KONSIL_DOOR=docker` gives the same arguments to the image
+`KONSIL_DOOR_IMAGE`: the place's home is mounted under its own path, the folders of `KONSIL_DOOR_READS` likewise but
+read-only; the container has no capabilities, a read-only root, the user of this process, and no network unless the verb
+talks to the store. Whoever may start containers is root on that machine: give this door to a site's scheduler only where IT agrees.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ def command(settings: Settings, arguments: list[str], *, name: str) -> list[str]
     reads = [f"--volume={folder.resolve()}:{folder.resolve()}:ro" for folder in settings.door_reads]
     confined = ["--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]  # noqa: S108
     return [
-        "docker", "run", "--rm", "--init", "--name", name, "--user", f"{os.getuid()}:{os.getgid()}", *network, *confined,
+        "docker", "run", "--rm", "--init", "--name", name, "--user", f"{os.getuid()}:{os.getgid()}", *network,
+        *confined,
         f"--volume={home}:{home}", *reads, "--workdir", str(home), *variables(settings, home), settings.door_image,
         *arguments,
     ]  # fmt: skip

@@ -16,7 +16,7 @@ from tests.containers.engine import docker
 
 pytestmark = pytest.mark.containers
 IMAGES = ["imaging", "learner", "aggregator"]
-CONFINED = ["--network", "none", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]  # fmt: skip
+CONFINED = "--network none --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges".split()
 PROBE = """
 import json, os, socket
 def refused(deed):
@@ -26,10 +26,10 @@ def refused(deed):
 status = open("/proc/self/status").read()
 found = {
     "uid": os.getuid(),
-    "capabilities": [line.split()[1] for line in status.splitlines() if line.startswith(("CapEff", "CapPrm", "CapBnd"))],
+    "capabilities": [line.split()[1] for line in status.splitlines() if line[:6] in ("CapEff", "CapPrm", "CapBnd")],
     "interfaces": [name for _, name in socket.if_nameindex()],
     "connect": refused(lambda: socket.create_connection(("1.1.1.1", 53), 3)),
-    "write": {path: refused(lambda: open(path, "w")) for path in ("/etc/x", "/opt/konsil/x", "/usr/bin/x", "/elsewhere/x")},
+    "write": {path: refused(lambda: open(path + "/x", "w")) for path in ("/etc", "/opt/konsil", "/usr", "/elsewhere")},
     "own": refused(lambda: open("/data/x", "w")),
 }
 print(json.dumps(found))
@@ -73,7 +73,9 @@ def test_the_entry_is_konsil_and_the_image_says_what_it_is(image: str) -> None:
     assert docker("run", "--rm", *CONFINED, f"konsil/{image}", "--version").stdout.startswith("konsil ")
 
 
-@pytest.mark.parametrize(("image", "lacks"), [("airflow", "torch"), ("aggregator", "SimpleITK"), ("imaging", "airflow")])
+@pytest.mark.parametrize(
+    ("image", "lacks"), [("airflow", "torch"), ("aggregator", "SimpleITK"), ("imaging", "airflow")]
+)
 def test_an_image_lacks_what_its_work_does_not_need(image: str, lacks: str) -> None:
     end = docker("run", "--rm", "--entrypoint", "python", f"konsil/{image}", "-c", f"import {lacks}", check=False)
     assert "ModuleNotFoundError" in end.stderr

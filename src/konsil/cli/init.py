@@ -1,4 +1,4 @@
-"""`konsil init`: keys, passwords and certificates for docker-compose.yaml, once. `konsil component`: inside a container."""
+"""`konsil init`: keys, passwords and certificates of the container stack, once. `konsil component` runs in a container."""
 
 from __future__ import annotations
 

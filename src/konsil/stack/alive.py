@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any
 
 SECRET = Path("/run/secrets/place")
-PART = {"api-server": "metadatabase", "scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}  # fmt: skip
+PART = {
+    "api-server": "metadatabase",
+    "scheduler": "scheduler",
+    "dag-processor": "dag_processor",
+    "triggerer": "triggerer",
+}
 
 
 def fault(component: str, states: Mapping[str, Any]) -> str:
@@ -31,7 +36,7 @@ def main() -> None:
     host = "127.0.0.1" if component == "api-server" else "api"
     url = f"http://{host}:8080{prefix}/api/v2/monitor/health"
     try:
-        with urllib.request.urlopen(url, timeout=15) as answer:  # noqa: S310 - http to our own network
+        with urllib.request.urlopen(url, timeout=15) as answer:
             wrong = fault(component, json.load(answer))
     except OSError as error:
         wrong = f"the API server does not answer: {type(error).__name__}"

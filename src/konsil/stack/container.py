@@ -66,7 +66,7 @@ def settings(place: Place, given: Json) -> dict[str, dict[str, str]]:
 
 
 def become(component: str, secret: Path = SECRET, folder: Path = FOLDER) -> NoReturn:
-    """Turn this process into `component`, once the database is there: the scheduler makes it, the others wait for it."""
+    """Turn this process into `component` once the database is there: the scheduler makes it, the others wait."""
     if component not in COMPONENTS:
         raise BadInput("there is no such component", expected=", ".join(COMPONENTS), got=component)
     place = configure(secret, folder)
