@@ -1,8 +1,9 @@
 """How every step of ours runs inside Airflow.
 
 The work is a `konsil` verb in an interpreter of its own, or in a container (operators/door.py): nnU-Net's pools of
-spawned processes hang inside Airflow's task process, and whatever a verb leaves in memory ends with it. The first line of the log is the command that reruns
-the step by hand; every line after it is the verb's own. Between tasks travel references and sentences, never data.
+spawned processes hang inside Airflow's task process, and whatever a verb leaves in memory ends with it. The first line
+of the log is the command that reruns the step by hand; every line after it is the verb's own. Between tasks
+travel references and sentences, never data.
 
     exit code 0   every case came through
     exit code 2   some were set aside, each with its sentence: the task succeeds, the rest of the batch goes on

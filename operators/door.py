@@ -3,7 +3,8 @@
 `KONSIL_DOOR=process` is the default. `KONSIL_DOOR=docker` gives the same arguments to the image
 `KONSIL_DOOR_IMAGE`: the place's home is mounted under its own path, the folders of `KONSIL_DOOR_READS` likewise but
 read-only; the container has no capabilities, a read-only root, the user of this process, and no network unless the verb
-talks to the store. Whoever may start containers is root on that machine: give this door to a site's scheduler only where IT agrees.
+talks to the store. Whoever may start containers is root on that machine: give this door to a site's scheduler only
+where IT agrees.
 """
 
 from __future__ import annotations

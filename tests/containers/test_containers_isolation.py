@@ -16,7 +16,17 @@ from tests.containers.engine import docker
 
 pytestmark = pytest.mark.containers
 IMAGES = ["imaging", "learner", "aggregator"]
-CONFINED = "--network none --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges".split()
+CONFINED = [
+    "--network",
+    "none",
+    "--read-only",
+    "--tmpfs",
+    "/tmp",  # noqa: S108
+    "--cap-drop",
+    "ALL",
+    "--security-opt",
+    "no-new-privileges",
+]
 PROBE = """
 import json, os, socket
 def refused(deed):

@@ -1,4 +1,4 @@
-"""`konsil init`: keys, passwords and certificates of the container stack, once. `konsil component` runs in a container."""
+"""`konsil init`: keys, passwords and certificates of the container stack, once. `konsil component` is for them."""
 
 from __future__ import annotations
 
