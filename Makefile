@@ -14,7 +14,7 @@ BESIDE := -n 2 --dist loadfile # a file stays in one process: its tests share wh
 export UV_FIND_LINKS ?= $(PIP_FIND_LINKS)
 export UV_LINK_MODE  ?= copy
 
-.PHONY: help setup demo demo-stop test images test-all lint format bench clean distclean
+.PHONY: help setup demo demo-stop test images test-all stack-test lint format bench clean distclean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -50,7 +50,10 @@ test-all: $(READY) lint ## All tests and the whole demo.
 	@sh scripts/need_chromium.sh
 	@sh scripts/need_programs.sh
 	@$(BIN)/python -m pytest -m "demo or not demo" tests/e2e tests/demo
-	@KONSIL_FUZZ=10000 $(BIN)/python -m pytest $(BESIDE) -m "demo or not demo" --ignore=tests/e2e --ignore=tests/demo
+	@KONSIL_FUZZ=10000 $(BIN)/python -m pytest $(BESIDE) -m "not containers" --ignore=tests/e2e --ignore=tests/demo
+
+stack-test: $(READY) ## The containers: build the images, run a stack of them, take it down (FOLDER keeps the engine's data).
+	@sh scripts/stack_test.sh $(if $(FOLDER),$(FOLDER),$(CURDIR)/build/containers)
 
 lint: $(READY) ## ruff, mypy strict, import layers.
 	@echo "== Lint"

@@ -22,7 +22,7 @@ charter that the custodians accepted allows. It starts the stints of *Train roun
 
 
 @dag(
-    dag_display_name="Extend federation",
+    dag_display_name="6 · Extend federation",
     description="Take up a run that was extended",
     doc_md=DOC,
     schedule=[EXTENSIONS],

@@ -1,8 +1,9 @@
 """How every step of ours runs inside Airflow.
 
-The work is a `konsil` verb in an interpreter of its own: nnU-Net's pools of spawned processes hang inside Airflow's
-task process, and whatever a verb leaves in memory ends with it. The first line of the log is the command that reruns
-the step by hand; every line after it is the verb's own. Between tasks travel references and sentences, never data.
+The work is a `konsil` verb in an interpreter of its own, or in a container (operators/door.py): nnU-Net's pools of
+spawned processes hang inside Airflow's task process, and whatever a verb leaves in memory ends with it. The first line
+of the log is the command that reruns the step by hand; every line after it is the verb's own. Between tasks
+travel references and sentences, never data.
 
     exit code 0   every case came through
     exit code 2   some were set aside, each with its sentence: the task succeeds, the rest of the batch goes on
@@ -31,6 +32,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 from konsil.files import read_json
 from konsil.settings import Settings
 from konsil.types import Json
+from operators import door
 
 SOME_SET_ASIDE = 2
 PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -52,6 +54,7 @@ class KonsilOperator(BaseOperator):
         """Run the verb to its end and return what it wrote with `--result`."""
         result = result_file(context)
         result.unlink(missing_ok=True)
+        self._name = f"konsil-{result.stem}"  # a retry has the same one, and ends what a killed try left running
         code, sentence = self.run_verb([*self.arguments(), "--result", str(result)])
         found = read_json(result) if result.exists() else {}
         result.unlink(missing_ok=True)
@@ -60,7 +63,9 @@ class KonsilOperator(BaseOperator):
     def run_verb(self, arguments: list[str]) -> tuple[int, str]:
         """Start the verb, pass its lines to the log, return its exit code and its last sentence."""
         settings = Settings()
-        command = [sys.executable, "-m", "konsil.cli", *arguments]
+        name = getattr(self, "_name", f"konsil-{os.getpid()}")
+        door.remove(settings, name)
+        command = door.command(settings, arguments, name=name)
         by_hand = [sys.executable, "-m", "konsil.cli", *self.arguments()]
         self.log.info("KONSIL_HOME=%s %s", shlex.quote(str(settings.home)), shlex.join(by_hand))
         child = subprocess.Popen(
@@ -93,6 +98,7 @@ class KonsilOperator(BaseOperator):
         if child is not None and child.poll() is None:
             with suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
+            door.remove(Settings(), getattr(self, "_name", f"konsil-{os.getpid()}"))
 
 
 def result_file(context: Context) -> Path:

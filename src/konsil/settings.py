@@ -16,6 +16,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from konsil.errors import BadSetting
 
 MaskMethod: TypeAlias = Literal["atlas", "hd-bet"]
+Door: TypeAlias = Literal["process", "docker"]
 
 
 class Settings(BaseSettings):
@@ -70,6 +71,12 @@ class Settings(BaseSettings):
     )
     mlflow: str = Field(default="", description="Address of an MLflow tracking server, e.g. http://127.0.0.1:5000.")
 
+    door: Door = Field(default="process", description="Where Airflow's tasks run verbs: process, or docker.")
+    door_image: str = Field(default="konsil/imaging", description="The image in which the door docker runs them.")
+    door_reads: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(), description="Folders besides the home that a verb in a container may read, such as the inbox."
+    )
+
     ae_title: str = Field(default="KONSIL", description="The name under which this site receives images (C-STORE).")
     receive_address: str = Field(
         default="127.0.0.1", description="Address that the receiver listens at; 0.0.0.0 for all of this machine."
@@ -104,7 +111,7 @@ class Settings(BaseSettings):
             name = "".join(str(part) for part in wrong["loc"][:1]).upper()
             raise BadSetting(f"the setting KONSIL_{name} is not usable", got=wrong["msg"]) from None
 
-    @field_validator("reviewers", "custodians", "receive_peers", mode="before")
+    @field_validator("reviewers", "custodians", "receive_peers", "door_reads", mode="before")
     @classmethod
     def _are_parted_by_commas(cls, value: object) -> object:
         return tuple(filter(None, (name.strip() for name in value.split(",")))) if isinstance(value, str) else value

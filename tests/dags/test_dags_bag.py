@@ -200,8 +200,8 @@ def test_every_choice_of_a_form_has_words(bag: Any) -> None:
 @pytest.mark.parametrize("family", ["site", "centre"])
 def test_the_list_stands_in_the_order_of_work(bag: Any, family: str) -> None:
     order = {
-        "site": ["prepare_cohort", "join_federation", "train_rounds", "predict", "doctor"],
-        "centre": ["run_federation", "aggregate_rounds", "doctor"],
+        "site": ["prepare_cohort", "join_federation", "train_rounds", "predict", "doctor", "extend_federation"],
+        "centre": ["run_federation", "aggregate_rounds", "doctor", "extend_federation"],
     }
     shown = sorted((dag.dag_display_name, dag.dag_id) for dag in bag.dags.values() if family in dag.tags)
     assert [dag_id for _, dag_id in shown] == order[family]

@@ -1,0 +1,30 @@
+#!/bin/sh
+# Usage: engine.sh start|stop FOLDER. A Docker engine of our own below FOLDER, where none answers; stop ends it.
+# An engine that runs already is used and never stopped: FOLDER/dockerd.pid tells whether we started one.
+set -eu
+action=$1 folder=$2
+docker=/usr/bin/docker; [ -x "$docker" ] || docker=docker
+case "$action" in
+start)
+    if "$docker" info >/dev/null 2>&1; then exit 0; fi
+    mkdir -p "$folder"
+    nohup dockerd --data-root "$folder/data" --exec-root "$folder/run" --pidfile "$folder/dockerd.pid" \
+        >"$folder/dockerd.log" 2>&1 &
+    for _ in $(seq 120); do
+        if "$docker" info >/dev/null 2>&1; then exit 0; fi
+        sleep 0.5
+    done
+    echo "konsil: the container engine did not start; its last line: $(tail -n 1 "$folder/dockerd.log")" >&2
+    exit 1 ;;
+stop)
+    [ -e "$folder/dockerd.pid" ] || exit 0
+    pid=$(cat "$folder/dockerd.pid")
+    kill "$pid" 2>/dev/null || true
+    for _ in $(seq 120); do
+        kill -0 "$pid" 2>/dev/null || exit 0
+        sleep 0.5
+    done
+    echo "konsil: the container engine (process $pid) did not end" >&2
+    exit 1 ;;
+*)  echo "usage: engine.sh start|stop FOLDER" >&2; exit 1 ;;
+esac

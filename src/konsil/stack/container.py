@@ -1,0 +1,80 @@
+"""One Airflow component of a place, as a container of docker-compose.yaml runs it.
+
+The container's root is read-only. What is secret comes as one file that `konsil init` made (`/run/secrets/place`), the
+settings are written into a tmpfs at every start, and the only thing that stays is the place's volume: `/data/home` is
+KONSIL_HOME, `/data/logs` holds the logs of tasks, which the API server shows. On the place's own network its API server
+is called `api` and its database `db`.
+"""
+
+from __future__ import annotations
+
+import configparser
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from konsil.errors import BadInput, Unavailable
+from konsil.files import read_json, write_bytes, write_json
+from konsil.stack.configuration import link_dags, sections
+from konsil.stack.places import Place
+from konsil.types import Json
+
+SECRET = Path("/run/secrets/place")
+FOLDER = Path("/run/konsil")
+LOGS = Path("/data/logs")
+PORT = 8080
+COMPONENTS = {
+    "api-server": ("api-server", "--proxy-headers"),
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+    "triggerer": ("triggerer", "--skip-serve-logs"),
+}
+MIGRATOR = "scheduler"
+MIGRATED_S = 600
+
+
+def configure(secret: Path = SECRET, folder: Path = FOLDER) -> Place:
+    """Write airflow.cfg, accounts and DAG links of the place that `secret` describes below `folder`."""
+    given = read_json(secret)
+    place = Place(str(given["name"]), PORT, folder)
+    write_json(place.airflow_home / "passwords.json", given["passwords"], mode=0o600)
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_dict(settings(place, given))
+    text = io.StringIO()
+    parser.write(text)
+    write_bytes(place.airflow_home / "airflow.cfg", text.getvalue().encode(), mode=0o600)
+    return place
+
+
+def settings(place: Place, given: Json) -> dict[str, dict[str, str]]:
+    """The settings of `konsil stack`, with PostgreSQL and with addresses of the place's network."""
+    database = f"postgresql+psycopg2://airflow:{given['database_password']}@db/airflow"
+    keys = {
+        "core": {"fernet_key": given["fernet_key"]},
+        "database": {"sql_alchemy_conn": database},
+        "api": {"secret_key": given["secret_key"]},
+        "api_auth": {"jwt_secret": given["jwt_secret"]},
+    }
+    table = sections(place, link_dags(place), keys)
+    table["core"]["execution_api_server_url"] = f"http://api:{PORT}{place.prefix}/execution/"
+    table["api"] |= {"host": "0.0.0.0", "base_url": f"{given['address']}{place.prefix}"}  # noqa: S104 - in a container
+    table["logging"]["base_log_folder"] = str(LOGS)
+    return table
+
+
+def become(component: str, secret: Path = SECRET, folder: Path = FOLDER) -> NoReturn:
+    """Turn this process into `component` once the database is there: the scheduler makes it, the others wait."""
+    if component not in COMPONENTS:
+        raise BadInput("there is no such component", expected=", ".join(COMPONENTS), got=component)
+    place = configure(secret, folder)
+    environment = os.environ | {"AIRFLOW_HOME": str(place.airflow_home), "FORWARDED_ALLOW_IPS": "*"}
+    airflow = [sys.executable, "-m", "airflow"]
+    waiting = ["db", "migrate"] if component == MIGRATOR else ["db", "check-migrations", "-t", str(MIGRATED_S)]
+    end = subprocess.run([*airflow, *waiting], env=environment, capture_output=True, text=True, check=False)
+    if end.returncode:
+        last = (end.stderr.strip().splitlines() or ["no word"])[-1]
+        raise Unavailable("the database of this place is not usable", got=last, hint="Is the service db healthy?")
+    os.execve(sys.executable, [*airflow, *COMPONENTS[component]], environment)  # noqa: S606 - a list, no shell

@@ -1,0 +1,114 @@
+"""The files that an IT department gets: they parse, every service is confined, and the guide tells the truth."""
+
+import copy
+import re
+import shutil
+import subprocess
+import sys
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
+DOCKERFILES = sorted((ROOT / "containers").rglob("Dockerfile"))
+SERVICES = sorted(COMPOSE["services"])
+
+
+def guide_check() -> Any:
+    spec = util.spec_from_file_location("check_it_guide", ROOT / "scripts" / "check_it_guide.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_confined_and_comes_back(name: str) -> None:
+    service = COMPOSE["services"][name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["restart"] == "unless-stopped"
+    assert service["mem_limit"]
+    assert service["profiles"]
+    assert ":latest" not in service["image"]
+
+
+def test_a_sites_services_have_no_way_out_but_scheduler_and_triggerer() -> None:
+    inner = {name for name, network in COMPOSE["networks"].items() if (network or {}).get("internal")}
+    outward = {}
+    for name in SERVICES:
+        service = COMPOSE["services"][name]
+        if set(service["networks"]) - inner:
+            outward[name] = "ports" in service
+    sites = {f"{slot}-{part}" for slot in "abc" for part in ("scheduler", "triggerer")}
+    assert {name for name, published in outward.items() if not published} == sites
+    assert {name for name, published in outward.items() if published} == {
+        f"{slot}-proxy" for slot in ("centre", *"abc")
+    }
+
+
+def test_sites_share_no_network_volume_or_secret() -> None:
+    for kind in ("networks", "volumes", "secrets"):
+        used = {slot: set(map(str, re.findall(rf"\b{slot}-[a-z-]+", str([
+            COMPOSE["services"][name].get(kind) for name in SERVICES if name.startswith(f"{slot}-")
+        ])))) for slot in "abc"}  # fmt: skip
+        assert used["a"]
+        assert not used["a"] & used["b"]
+
+
+def test_secrets_come_from_files_and_none_stands_here() -> None:
+    assert all(set(secret) == {"file"} for secret in COMPOSE["secrets"].values())
+    for service in COMPOSE["services"].values():
+        for name, value in (service.get("environment") or {}).items():
+            assert "PASSWORD" not in name or (name.endswith("_FILE") and value.startswith("/run/secrets/"))
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
+def test_an_image_is_pinned_and_never_root(path: Path) -> None:
+    text = path.read_text()
+    assert all(
+        line.split()[1] in {"${BASE}"} | set(re.findall(r" AS (\S+)", text))
+        for line in text.splitlines()
+        if line.startswith("FROM")
+    )
+    assert re.findall(r"^USER (\S+)", text, re.MULTILINE)[-1] not in {"root", "0"}
+    assert "curl |" not in text
+    assert not re.search(r"https?://(?!127\.0\.0\.1)", text)
+
+
+@pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")
+@pytest.mark.parametrize("profile", ["centre", "site", "all-in-one", "pacs"])
+def test_compose_accepts_the_file(profile: str) -> None:
+    command = ["docker-compose", "--profile", profile, "config", "--quiet"]
+    end = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert end.returncode == 0, end.stderr
+
+
+def test_dockerfiles_pass_the_linter() -> None:
+    program = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or shutil.which("hadolint")
+    if program is None:
+        pytest.skip("hadolint is not installed")
+    command = [program, "--config", str(ROOT / "containers" / "hadolint.yaml"), *map(str, DOCKERFILES)]
+    end = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert end.returncode == 0, end.stdout + end.stderr
+
+
+def test_the_guide_tells_what_the_compose_file_does() -> None:
+    module = guide_check()
+    guide = (ROOT / "docs" / "guides" / "it.md").read_text()
+    assert module.faults(guide, COMPOSE) == []
+
+
+@pytest.mark.parametrize(("service", "key", "value"), [
+    ("a-proxy", "ports", ["0.0.0.0:8444:8443"]), ("a-db", "mem_limit", "1g"), ("minio", "profiles", ["other"]),
+])  # fmt: skip
+def test_the_guides_check_notices_a_change(service: str, key: str, value: Any) -> None:
+    changed = copy.deepcopy(COMPOSE)
+    changed["services"][service][key] = value
+    guide = (ROOT / "docs" / "guides" / "it.md").read_text()
+    assert guide_check().faults(guide, changed)
