@@ -386,15 +386,15 @@ def test_sigterm_ends_it_cleanly(tmp_path: Path, images: Path) -> None:
 
 
 def test_a_port_in_use_and_missing_peers_are_sentences(tmp_path: Path, receiver: Running) -> None:
-    def said(peers: str, code: int) -> str:
+    def said(peers: str) -> str:
         ended = subprocess.run(
             [sys.executable, "-m", "konsil.cli", "receive", "--port", str(receiver.port)],
             capture_output=True, text=True, check=False,
             env=os.environ | {"KONSIL_HOME": str(tmp_path), "KONSIL_RECEIVE_PEERS": peers},
         )  # fmt: skip
-        assert ended.returncode == code
+        assert ended.returncode == 1
         assert "Traceback" not in ended.stderr
         return ended.stderr
 
-    assert "cannot listen at" in said("PACS", 75), "trying again later may help"
-    assert "nobody may send images" in said("", 1)
+    assert "cannot listen at" in said("PACS")
+    assert "nobody may send images" in said("")
