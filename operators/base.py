@@ -126,7 +126,7 @@ def verb_environment(settings: Settings) -> dict[str, str]:
     """The environment of a verb: ours without Airflow's settings, which are poison to other programs."""
     kept = {name: value for name, value in os.environ.items() if not name.lstrip("_").startswith("AIRFLOW")}
     threads = str(settings.threads)
-    return kept | {"OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
+    return kept | door.CODES | {"OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1"}
 
 
 def listed(cases: list[str] | None) -> list[str]:

@@ -19,6 +19,9 @@ from konsil.settings import Settings
 NETWORKED = frozenset({"run", "take-part", "decide", "leave", "steer", "fetch", "receive", "central", "site"})
 """Verbs that talk to the store or to a DICOM server; all others work on files alone."""
 
+CODES = {"KONSIL_TRY_LATER": "75"}
+"""EX_TEMPFAIL of sysexits.h, so that a task tells what may succeed later from bad input."""
+
 
 def command(settings: Settings, arguments: list[str], *, name: str) -> list[str]:
     """The command line that runs the verb `arguments`; `name` is the container's, one per task instance."""
@@ -39,7 +42,7 @@ def command(settings: Settings, arguments: list[str], *, name: str) -> list[str]
 def variables(settings: Settings, home: Path) -> list[str]:
     """`--env` options: the place's settings by name, so that no value stands in the command line."""
     named = [name for name in sorted(os.environ) if name.startswith("KONSIL_") and name != "KONSIL_HOME"]
-    own = {"KONSIL_HOME": str(home), "OMP_NUM_THREADS": str(settings.threads), "HOME": "/tmp"}  # noqa: S108
+    own = CODES | {"KONSIL_HOME": str(home), "OMP_NUM_THREADS": str(settings.threads), "HOME": "/tmp"}  # noqa: S108
     return [word for pair in [*named, *(f"{key}={value}" for key, value in own.items())] for word in ("--env", pair)]
 
 

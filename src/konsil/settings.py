@@ -53,6 +53,13 @@ class Settings(BaseSettings):
         description="Digest of the container image konsil runs in, set by the image; approvals are pinned to it.",
     )
 
+    try_later: int = Field(
+        default=1,
+        ge=1,
+        le=125,
+        description="Exit code of a command that may succeed when it is tried again; Airflow's tasks set 75.",
+    )
+
     airflow_url: str = Field(default="", description="Address of the centre's Airflow, for konsil federation.")
     airflow_user: str = Field(default="operator", description="Account there.")
     airflow_password: SecretStr | None = Field(default=None, description="Password of that account.")

@@ -97,12 +97,15 @@ def test_a_site_pass_that_nobody_issued(konsil: Konsil, tmp_path: Path) -> None:
     assert not (tmp_path / "home" / "pass.json").exists()
 
 
-def test_a_bucket_address_where_nobody_answers(konsil: Konsil, tmp_path: Path) -> None:
+def test_a_bucket_address_where_nobody_answers(konsil: Konsil, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     centre = tmp_path / "centre"
     konsil("central", "init", "--home", centre, "--endpoint", "https://127.0.0.1:9")
     invited = konsil("central", "invite", "A", "--home", centre, "--out", tmp_path / "pass.json")
     assert invited.returncode == 0, invited.stderr
     says(konsil("site", "join", tmp_path / "pass.json"), "127.0.0.1:9", code=1)
+    monkeypatch.setenv("KONSIL_TRY_LATER", "75")
+    says(konsil("site", "join", tmp_path / "pass.json"), "127.0.0.1:9", code=75)
+    says(konsil("site", "join", tmp_path / "no.pass"), "no.pass", code=1)
 
 
 def test_a_full_disk(konsil: Konsil, hospital: Path, tmp_path: Path) -> None:

@@ -107,6 +107,7 @@ def test_airflows_settings_do_not_reach_the_verb(monkeypatch: pytest.MonkeyPatch
     assert not [name for name in found if "AIRFLOW" in name]
     assert found["KONSIL_HOME"] == "/somewhere"
     assert found["OMP_NUM_THREADS"] == "2"
+    assert found["KONSIL_TRY_LATER"] == "75"
 
 
 def test_killing_the_task_kills_what_the_verb_started(monkeypatch: pytest.MonkeyPatch) -> None:

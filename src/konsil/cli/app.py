@@ -1,8 +1,8 @@
 """The entrance: every module beside this one that has `register(app)` adds its verbs.
 
 Verb modules import nothing heavy at their top, so that `konsil --help` answers at once and works without the extras.
-A `KonsilError` ends as one sentence on stderr, never as a traceback: exit code 1 where the same command would end the
-same way again, 75 (EX_TEMPFAIL of sysexits.h) where trying again may help: a server that did not do its part.
+A `KonsilError` ends as one sentence on stderr, never as a traceback, with exit code 1; where trying again may help (a
+server that did not do its part) with that of the setting `try_later`, by which Airflow's tasks tell the two apart.
 """
 
 from __future__ import annotations
@@ -14,10 +14,8 @@ import sys
 import typer
 
 from konsil import __version__, cli
-from konsil.errors import Fault, KonsilError, Unavailable
+from konsil.errors import BadSetting, Fault, KonsilError, Unavailable
 from konsil.files import is_full
-
-TRY_LATER = 75
 
 app = typer.Typer(
     name="konsil",
@@ -54,7 +52,7 @@ def main() -> None:
         assemble()()
     except KonsilError as error:
         typer.echo(f"konsil: {error.sentence}", err=True)
-        sys.exit(TRY_LATER if isinstance(error, Unavailable) else 1)
+        sys.exit(later() if isinstance(error, Unavailable) else 1)
     except ModuleNotFoundError as error:
         typer.echo(f"konsil: {missing_extra(error)}", err=True)
         sys.exit(1)
@@ -64,6 +62,16 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - the text of a traceback may repeat what a header says of a patient
         typer.echo(f"konsil: {Fault.of(error).sentence}", err=True)
         sys.exit(1)
+
+
+def later() -> int:
+    """The exit code where trying again may help; 1 if a setting is not usable either."""
+    from konsil.settings import Settings
+
+    try:
+        return Settings().try_later
+    except BadSetting:
+        return 1
 
 
 def missing_extra(error: ModuleNotFoundError) -> str:
