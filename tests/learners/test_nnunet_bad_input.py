@@ -312,6 +312,7 @@ prepare(**large)
 """
 
 
+@pytest.mark.demo  # passed twice and failed once: how much memory is left is a matter of the machine; to be made steady
 def test_a_real_limit_of_memory_before_and_while_a_case_is_read(make_cohort, make_learner):
     """`ulimit -v`: too small for the voxels, then for what is made of them; without it the same process goes on."""
     places = {}
