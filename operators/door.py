@@ -16,7 +16,7 @@ from pathlib import Path
 
 from konsil.settings import Settings
 
-NETWORKED = frozenset({"run", "take-part", "decide", "leave", "steer", "fetch", "receive", "central", "site"})
+NETWORKED = frozenset({"run", "take-part", "decide", "leave", "steer", "fetch", "receive", "central", "site", "doctor"})
 """Verbs that talk to the store or to a DICOM server; all others work on files alone."""
 
 CODES = {"KONSIL_TRY_LATER": "75"}

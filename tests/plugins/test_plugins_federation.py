@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
 
 from konsil.errors import Unavailable
 from konsil.federation.control import Action
@@ -17,17 +16,7 @@ from konsil.parties.steering import steer
 from konsil.trust.audit import Audit
 from plugins.live import live
 from tests.plugins.stage import LONG, PILOT, Town, busy_town, pilot
-
-OURS = {"X-Konsil-Word": "1", "Sec-Fetch-Site": "same-origin"}
-SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>"
-
-
-class Person:
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def get_name(self) -> str:
-        return self.name
+from tests.plugins.visitors import OURS, SCRIPT, Person, visits
 
 
 class Manager:
@@ -46,19 +35,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Town:
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """`at(home, name)`: the tabs of a place as an account sees them."""
-    from airflow.api_fastapi.core_api.security import get_user
-
-    from plugins import access
-    from plugins.app import build
-
-    def client(home: Path, name: str = "operator") -> TestClient:
-        monkeypatch.setenv("KONSIL_HOME", str(home))
-        monkeypatch.setattr(access, "get_auth_manager", Manager)
-        app = build()
-        app.dependency_overrides[get_user] = lambda: Person(name)
-        return TestClient(app)
-
-    yield client
+    yield visits(monkeypatch, Manager, "operator")
     live.cache_clear()
 
 

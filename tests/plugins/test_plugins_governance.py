@@ -7,24 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
 
 from konsil.parties.dossier import dossier
 from konsil.parties.policies import policies
 from plugins.live import live
 from tests.plugins.stage import PILOT, Town, pilot, policies_at
+from tests.plugins.visitors import OURS, SCRIPT, Person, visits
 
 NEXT = "next-2026"
-OURS = {"X-Konsil-Word": "1", "Sec-Fetch-Site": "same-origin"}
-SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>"
-
-
-class Person:
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def get_name(self) -> str:
-        return self.name
 
 
 class Manager:
@@ -48,19 +38,8 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Town:
 
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    from airflow.api_fastapi.core_api.security import get_user
-
-    from plugins import access
-    from plugins.app import build
-
-    def client(home: Path, name: str = "custodian") -> TestClient:
-        monkeypatch.setenv("KONSIL_HOME", str(home))
-        monkeypatch.setattr(access, "get_auth_manager", Manager)
-        app = build()
-        app.dependency_overrides[get_user] = lambda: Person(name)
-        return TestClient(app)
-
-    yield client
+    """`at(home, name)`: the tabs of a place as an account sees them."""
+    yield visits(monkeypatch, Manager, "custodian")
     live.cache_clear()
 
 

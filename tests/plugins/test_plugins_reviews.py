@@ -6,25 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.testclient import TestClient
 
 from konsil.cohort.cases import Case
 from konsil.cohort.folder import CohortFolder, SiteFolder
 from konsil.files import write_bytes, write_json
 from konsil.quality.pages import SEEN
 from konsil.quality.review import read_reviews, review_file
+from tests.plugins.visitors import Person, as_person
 
 CASE, SEEN_NOW = Case("1", "1"), "a" * 64
 OURS = {"X-Konsil-Review": "1", "Sec-Fetch-Site": "same-origin", "Origin": "http://testserver"}
 ACCEPT = {"case": str(CASE), "decision": "accept", "artifacts": [], "note": "", "seen": SEEN_NOW}
-
-
-class Person:
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def get_name(self) -> str:
-        return self.name
 
 
 class Manager:
@@ -50,19 +42,10 @@ def cohort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CohortFolder:
 
 @pytest.fixture
 def as_(cohort: CohortFolder, monkeypatch: pytest.MonkeyPatch) -> Any:
-    from airflow.api_fastapi.core_api.security import get_user
-
     from plugins import reviews
-    from plugins.app import build
 
     monkeypatch.setattr(reviews, "get_auth_manager", Manager)
-
-    def client(name: str) -> TestClient:
-        app = build()
-        app.dependency_overrides[get_user] = lambda: Person(name)
-        return TestClient(app)
-
-    return client
+    return as_person
 
 
 def test_a_reviewer_decides_in_their_own_name(as_: Any, cohort: CohortFolder) -> None:
