@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Context
 from airflow.sdk.exceptions import AirflowSkipException
 
+from operators.dag_run import DagRunOperator
 
-class StintOperator(TriggerDagRunOperator):  # type: ignore[misc]  # the provider publishes no types
+
+class StintOperator(DagRunOperator):
     """Start stint number `number` of a run, as a DAG run of `trigger_dag_id` that is started once only.
 
     :param run_name: name of the federation's run (templated)
@@ -20,16 +21,7 @@ class StintOperator(TriggerDagRunOperator):  # type: ignore[misc]  # the provide
     :param state: how the stint before ended; anything but `waiting` starts nothing (templated)
     """
 
-    template_fields = (
-        "run_name",
-        "number",
-        "patience_s",
-        "after",
-        "until",
-        "state",
-        "trigger_dag_id",
-        "skip_when_already_exists",
-    )
+    template_fields = ("run_name", "number", "patience_s", "after", "until", "state", "trigger_dag_id")
 
     def __init__(
         self,
@@ -42,7 +34,7 @@ class StintOperator(TriggerDagRunOperator):  # type: ignore[misc]  # the provide
         state: Any = "waiting",
         **kwargs: Any,
     ) -> None:
-        super().__init__(logical_date=None, skip_when_already_exists=True, **kwargs)
+        super().__init__(**kwargs)
         self.run_name = run_name
         self.number = number
         self.patience_s = patience_s
@@ -57,6 +49,5 @@ class StintOperator(TriggerDagRunOperator):  # type: ignore[misc]  # the provide
         number, after = int(self.number), int(self.after)
         patience = None if self.patience_s in (None, "", "None") else float(self.patience_s)
         stretch = f"{self.run_name}__after_{after:04d}" if after else self.run_name
-        self.trigger_run_id = f"{stretch}__stint_{number:04d}"
-        self.conf = {"run": self.run_name, "stint": number, "patience_s": patience, "after": after, "until": self.until}
-        super().execute(context)
+        conf = {"run": self.run_name, "stint": number, "patience_s": patience, "after": after, "until": self.until}
+        self.start(f"{stretch}__stint_{number:04d}", conf)

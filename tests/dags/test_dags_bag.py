@@ -22,7 +22,7 @@ ALONE = """
 import sys, importlib.util
 from pathlib import Path
 import airflow.sdk, airflow.triggers.base, airflow.providers.standard.operators.hitl
-import airflow.providers.standard.operators.trigger_dagrun
+import airflow.sdk.definitions.timetables.interval  # asks for the platform
 
 AT_WORK = []
 FORBIDDEN = {"socket.connect", "socket.bind", "subprocess.Popen", "os.system", "sqlite3.connect"}
@@ -47,6 +47,14 @@ for path in sorted(Path(sys.argv[1]).glob("*.py")):
     spec = importlib.util.spec_from_file_location(f"alone_{path.stem}", path)
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
 print(AT_WORK)
+"""
+
+
+HEAVY = ("airflow.models.dagrun", "airflow.models.serialized_dag", "torch", "numpy", "SimpleITK", "nibabel", "pydicom")
+LOADED = """
+import runpy, sys
+runpy.run_path(sys.argv[1])
+print([name for name in sys.argv[2:] if name in sys.modules])
 """
 
 
@@ -213,3 +221,12 @@ def test_wiring_is_readable_without_scrolling() -> None:
             if isinstance(node, ast.FunctionDef):
                 length = (node.end_lineno or 0) - node.lineno + 1
                 assert length <= 40, f"{path.name}: {node.name} has {length} lines"
+
+
+@pytest.mark.parametrize("name", sorted(IDS))
+def test_a_file_brings_neither_the_database_models_nor_a_library_of_images(name: str) -> None:
+    """What keeps an import short on every machine; how short it is, `bench/startup.py` measures."""
+    command = [sys.executable, "-c", LOADED, str(DAGS / f"{name}.py"), *HEAVY]
+    env = os.environ | {"PYTHONPATH": str(DAGS.parent), "AIRFLOW__LOGGING__LOGGING_LEVEL": "ERROR"}
+    end = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert ast.literal_eval(end.stdout.splitlines()[-1]) == []

@@ -6,8 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException
 
 from operators import extension
 from operators.extension import ExtensionsOperator
@@ -35,14 +34,24 @@ def test_without_a_word_nothing_begins() -> None:
         ExtensionsOperator(task_id="extensions").execute(context())
 
 
-def test_stints_of_an_extension_have_names_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[Any] = []
-    monkeypatch.setattr(
-        TriggerDagRunOperator, "execute", lambda self, context: started.append((self.trigger_run_id, self.conf))
-    )
+def test_stints_of_an_extension_have_names_of_their_own() -> None:
+    asked: list[DagRunTriggerException] = []
     for after, until in ((0, "rounds"), ("5", "release")):
-        StintOperator(
+        stint = StintOperator(
             task_id="stint", trigger_dag_id="train_rounds", run_name="one", number="1", after=after, until=until
-        ).execute({})
-    assert [name for name, _ in started] == ["one__stint_0001", "one__after_0005__stint_0001"]
-    assert started[1][1] == {"run": "one", "stint": 1, "patience_s": None, "after": 5, "until": "release"}
+        )
+        with pytest.raises(DagRunTriggerException) as raised:
+            stint.execute({})
+        asked.append(raised.value)
+    assert [one.dag_run_id for one in asked] == ["one__stint_0001", "one__after_0005__stint_0001"]
+    assert asked[1].conf == {"run": "one", "stint": 1, "patience_s": None, "after": 5, "until": "release"}
+    assert all(one.skip_when_already_exists and one.trigger_dag_id == "train_rounds" for one in asked)
+
+
+def test_a_stint_that_started_links_to_its_run() -> None:
+    stint = StintOperator(task_id="stint", trigger_dag_id="train_rounds", run_name="one", number="1")
+    (link,) = stint.operator_extra_links
+    assert link.get_link(stint, ti_key=None) == ""
+    with pytest.raises(DagRunTriggerException):
+        stint.execute({})
+    assert link.get_link(stint, ti_key=None).endswith("/dags/train_rounds/runs/one__stint_0001")
