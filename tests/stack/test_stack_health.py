@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,23 +28,28 @@ def test_nobody_there_is_not_healthy(tmp_path: Path) -> None:
     assert "scheduler" in PARTS
 
 
-BROKEN = {"api-server": ("-c", "print('the port is taken')"), "scheduler": ("-c", "import time; time.sleep(60)")}
+def quietly(text: str) -> None:
+    """Say nothing."""
+
+
+SLEEPS = ("-c", "import time; time.sleep(60)")
 
 
 @pytest.fixture
 def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plan]:
     """A stack whose components are little programs."""
-    monkeypatch.setattr(instance, "COMPONENTS", BROKEN)
+    monkeypatch.setattr(instance, "COMPONENTS", {"api-server": SLEEPS, "scheduler": SLEEPS})
     monkeypatch.setattr(instance, "AIRFLOW", ())
     monkeypatch.setattr(instance, "environment", lambda place, marker: {"KONSIL_HOME": str(place.home)})
     made = make_plan(tmp_path, ["A"])
     made.sites[0].airflow_home.mkdir(parents=True)
     yield made
-    stop([found for part in BROKEN if (found := find(f"A.{part}", tmp_path))], folder=tmp_path, grace_s=0)
+    stop([found for part in instance.COMPONENTS if (found := find(f"A.{part}", tmp_path))], folder=tmp_path, grace_s=0)
 
 
 def test_a_component_that_ends_is_told_with_its_last_words(plan: Plan) -> None:
-    keeper = Keeper(plan, plan.sites[0])
+    instance.COMPONENTS["api-server"] = ("-c", "print('the port is taken')")
+    keeper = Keeper(plan, plan.sites[0], say=quietly)
     keeper.keep()
     first = find("A.api-server", plan.folder)
     assert first is not None
@@ -55,17 +60,38 @@ def test_a_component_that_ends_is_told_with_its_last_words(plan: Plan) -> None:
 
 
 def test_a_component_that_was_on_its_way_out_is_started_again(plan: Plan) -> None:
-    Keeper(plan, plan.sites[0]).keep()  # an earlier start
+    Keeper(plan, plan.sites[0], say=quietly).keep()  # an earlier start
     first = find("A.scheduler", plan.folder)
     assert first is not None
     os.kill(first.pid, signal.SIGKILL)
     while first.alive:
         time.sleep(0.05)
-    Keeper(plan, plan.sites[0]).keep()
+    Keeper(plan, plan.sites[0], say=quietly).keep()
     second = find("A.scheduler", plan.folder)
     assert second is not None
     assert second.alive
     assert second.pid != first.pid
+
+
+def test_a_component_that_lives_but_does_not_answer_is_replaced(plan: Plan) -> None:
+    site = plan.sites[0]
+    Keeper(plan, site, say=quietly).keep()  # an earlier start
+    first = find("A.scheduler", plan.folder)
+    assert first is not None
+    Keeper(plan, site, say=quietly).keep(["scheduler"])
+    assert first.alive, "it gets time to answer"
+    told: list[str] = []
+    keeper = Keeper(plan, site, say=told.append, patience_s=-1)
+    keeper.keep(["metadatabase"])
+    assert first.alive
+    keeper.keep(["scheduler"])
+    second = find("A.scheduler", plan.folder)
+    assert second is not None
+    assert second.alive
+    assert not first.alive
+    assert told == ["A: scheduler does not answer any more and is started anew"]
+    keeper.keep(["scheduler"])
+    assert second.alive, "what was started by this call is waited for"
 
 
 def test_a_heartbeat_of_before_does_not_count() -> None:
@@ -78,7 +104,7 @@ def test_a_heartbeat_of_before_does_not_count() -> None:
     assert not is_well("scheduler", {"status": "unhealthy"}, None)
 
 
-def nothing() -> None:
+def nothing(silent: Sequence[str]) -> None:
     """Keep nothing."""
 
 

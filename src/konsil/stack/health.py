@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -54,19 +54,22 @@ def missing_dags(place: Place) -> list[str]:
 
 
 def wait_until_ready(
-    place: Place, keep: Callable[[], None], *, say: Say, halt: threading.Event, timeout_s: float = 240.0
+    place: Place, keep: Callable[[Sequence[str]], None], *, say: Say, halt: threading.Event, timeout_s: float = 240.0
 ) -> None:
     """Return when the place is healthy and knows its DAGs; raise `Unavailable` otherwise.
 
-    `keep` starts what does not run, and is asked again and again. Another thread sets `halt` to end the waiting early.
+    `keep` starts what does not run; it is asked again and again, and told which components are silent. Another thread
+    sets `halt` to end the waiting early.
     """
     since, deadline = datetime.now(UTC), time.monotonic() + timeout_s
+    silent: list[str] = []
     told: list[str] = []
     while True:
         if halt.is_set():
             raise Unavailable(f"the start of {place.name} was interrupted")
-        keep()
-        waiting = unhealthy(place, since=since) or missing_dags(place)
+        keep([name.replace("_", "-") for name in silent])
+        silent = unhealthy(place, since=since)
+        waiting = silent or missing_dags(place)
         if not waiting:
             return
         if time.monotonic() > deadline:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Sequence
 
 from konsil.errors import Unavailable
 from konsil.stack.configuration import configure, environment
 from konsil.stack.health import Say, tail, wait_until_ready
 from konsil.stack.places import Place, Plan
-from konsil.stack.processes import find, start
+from konsil.stack.processes import find, start, stop
 
 AIRFLOW = ("-m", "airflow")
 COMPONENTS = {
@@ -27,26 +29,39 @@ COMPONENTS = {
 class Keeper:
     """The components of one place: starts what does not run, also what ends while a start is being waited for.
 
-    A scheduler whose database was gone for a moment still runs for a while, on its way out; whoever starts the place
-    then would otherwise find it alive, and a minute later nobody would be left to start it.
+    A scheduler that lost its database goes on living, without a heartbeat, until the work that it had begun is done:
+    for hours, where that is a training. Whoever starts the place finds it alive; so it is replaced once it has been
+    silent for `patience_s`, and its work is tried again.
     """
 
-    def __init__(self, plan: Plan, place: Place) -> None:
-        self._plan, self._place, self._started = plan, place, set[str]()
+    def __init__(self, plan: Plan, place: Place, *, say: Say, patience_s: float = 60.0) -> None:
+        self._plan, self._place, self._say, self._patience_s = plan, place, say, patience_s
         self._environment = environment(place, plan.marker)
+        self._started, self._begun = set[str](), time.monotonic()
 
-    def keep(self) -> None:
-        """Start every component that does not run. Raises Unavailable if one ended that this keeper has started."""
+    def keep(self, silent: Sequence[str] = ()) -> None:
+        """Start every component that does not run, and anew what is `silent` for too long.
+
+        Raises Unavailable if one ended that this keeper has started.
+        """
         for component, arguments in COMPONENTS.items():
             name, folder = f"{self._place.name}.{component}", self._plan.folder
             found = find(name, folder)
-            if found is not None and found.alive:
+            if found is not None and found.alive and not self._is_stuck(component, silent):
                 continue
             if name in self._started:
                 raise Unavailable(f"{name} ended while it started", got=tail(folder / "logs" / f"{name}.log"))
+            if found is not None and found.alive:
+                self._say(f"{self._place.name}: {component} does not answer any more and is started anew")
+                stop([found], folder=folder, grace_s=5)
             command = [sys.executable, *AIRFLOW, *arguments]
             start(name, command, folder=folder, env=self._environment, cwd=self._place.airflow_home)
             self._started.add(name)
+
+    def _is_stuck(self, component: str, silent: Sequence[str]) -> bool:
+        """Whether a component that was there before has not answered for so long that it will not."""
+        is_old = f"{self._place.name}.{component}" not in self._started
+        return is_old and component in silent and time.monotonic() - self._begun > self._patience_s
 
 
 def start_place(plan: Plan, place: Place, *, say: Say, halt: threading.Event) -> None:
@@ -54,7 +69,7 @@ def start_place(plan: Plan, place: Place, *, say: Say, halt: threading.Event) ->
     configure(place)
     place.home.mkdir(parents=True, exist_ok=True)
     migrate(place, environment(place, plan.marker), say)
-    wait_until_ready(place, Keeper(plan, place).keep, say=say, halt=halt)
+    wait_until_ready(place, Keeper(plan, place, say=say).keep, say=say, halt=halt)
     say(f"{place.name}: ready at {place.url}")
 
 
