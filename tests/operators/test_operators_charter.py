@@ -53,13 +53,21 @@ CHARTER = {
     "learner_words": "nnunet (konsil 1), code 12ab…", "strategy": "fedavg", "bounds": ["50 rounds."],
     "data": {"channels": ["T1w"], "labels": {"background": 0, "lesion": 1}}, "privacy": ["No noise."],
     "what_leaves_the_site": ["Model <script>weights</script>"], "policy": "", "outside": ["rounds is 51"],
-    "decision": None, "void": "",
+    "decision": None, "void": "", "review": {"words": "Reviewed by <Dr> Weber.", "refusal": "", "lasting": False},
 }  # fmt: skip
 
 
 def test_the_custodian_reads_who_asks_what_runs_and_what_leaves() -> None:
     text = describe(CHARTER)
-    for told in ("fingerprint ABCD", "code 12ab", "50 rounds.", "No noise.", "rounds is 51", "`ms-1`"):
+    for told in (
+        "fingerprint ABCD",
+        "code 12ab",
+        "50 rounds.",
+        "No noise.",
+        "rounds is 51",
+        "`ms-1`",
+        "Reviewed by (Dr) Weber.",
+    ):
         assert told in text
     assert "<script>" not in text
 
