@@ -60,8 +60,8 @@ FORM = {
         None,
         type=["null", "string"],
         title="Workflow",
-        description="A published and reviewed learner, such as nnunet-ms@1.2 (konsil workflow list). Empty: none; sites "
-        "that ask for a review then refuse.",
+        description="A published and reviewed learner, such as nnunet-ms@1.2 (konsil workflow list). Empty: none, and "
+        "sites that need a review refuse.",
         section="Training",
     ),
     "data": Param(

@@ -148,7 +148,7 @@ def test_a_standing_policy_does_not_stand_in_for_a_review(reviewed: People) -> N
 
 
 def test_what_is_not_approved_here_or_withdrawn_is_not_offered(people: People) -> None:
-    with pytest.raises(KonsilError, match="There is no workflow nnunet-ms@1.2; expected one of: none yet"):
+    with pytest.raises(KonsilError, match=r"There is no workflow nnunet-ms@1.2; expected one of: none yet"):
         people.propose(workflow=NAME)
     people.publish()
     assert people.state() == ("not approved", "nobody has reviewed it")
@@ -171,7 +171,7 @@ def test_a_verdict_is_somebody_elses_and_final(people: People) -> None:
     with pytest.raises(KonsilError, match="either --approve or --refuse"):
         people.run("centre", "workflow", "review", NAME, "--words", "?", *people.key("Weber"))
     people.review("--refuse")
-    with pytest.raises(KonsilError, match="Weber has reviewed nnunet-ms@1.2 already"):
+    with pytest.raises(KonsilError, match=r"Weber has reviewed nnunet-ms@1.2 already"):
         people.review()
     people.trust("centre")
     people.trust("centre", "Third")

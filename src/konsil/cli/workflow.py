@@ -125,7 +125,7 @@ def review(
 ) -> None:
     """Sign a verdict on a workflow that somebody else wrote. Approving needs the same code to be installed here.
 
-    Examples: konsil workflow review nnunet-ms@1.2 --approve --words "Read the changes, reran the tests" --key ~/konsil-key
+    Examples: konsil workflow review nnunet-ms@1.2 --approve --words "Read it, reran the tests" --key ~/konsil-key
     konsil workflow review nnunet-ms@1.2 --refuse --words "Tested on phantoms only" --key ~/konsil-key
     """
     from konsil.parties.workflows import review as review_workflow

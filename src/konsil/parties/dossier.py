@@ -41,7 +41,7 @@ TITLES = {
     Kind.baseline: "Model trained at this site alone",
     Kind.evaluation: "Scores on held-out patients",
 }
-UNTOLD = {"run": True, "format": True, "title": True, "workflow": {"published", "reviews"}}
+UNTOLD: dict[str, Any] = {"run": True, "format": True, "title": True, "workflow": {"published", "reviews"}}
 """Fields in which every charter differs from every other, and documents, which nobody compares by eye."""
 
 

@@ -1,4 +1,4 @@
-"""A draft becomes a workflow: what its author wrote down (TOML and a card), and the code that is installed beside it."""
+"""A draft becomes a workflow: what its author wrote (TOML and a card), and the code that is installed beside it."""
 
 from __future__ import annotations
 

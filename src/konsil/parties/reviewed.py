@@ -1,6 +1,6 @@
 """Whether the learner of a charter was reviewed, as this site sees it, and what follows (docs/formats/workflows.md).
 
-`setting` is Settings.reviewed_only: True and False speak for themselves; None means "where a reviewer was ever trusted".
+`setting` is Settings.reviewed_only: True and False speak for themselves; None: where a reviewer was ever trusted.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def trusted(home: Path) -> list[Person]:
 
 
 def is_needed(home: Path, setting: bool | None) -> bool:
-    """Whether a learner has to be reviewed here: as the setting says; without one, where a reviewer was ever trusted."""
+    """Whether a learner has to be reviewed here: as the setting says; without one, if a reviewer was ever trusted."""
     return any((home / FOLDER).glob("*.signed")) if setting is None else setting
 
 

@@ -93,7 +93,7 @@ def of_this_place() -> dict[str, tuple[Case, str]]:
     """What is not reviewed, but could be put right here."""
     return {
         "unknown_reviewer": (case("the only reviewer is unknown here", GOOD, STRANGE), "Dr. Strange (fingerprint"),
-        "other_code": (case("other code is installed", GOOD, APPROVED, code=OTHER_CODE), "the code here is another one"),
+        "other_code": (case("other code is here", GOOD, APPROVED, code=OTHER_CODE), "the code here is another one"),
         "other_image": (case("another image runs here", GOOD, APPROVED, image=OTHER_IMAGE), "container image here"),
     }  # fmt: skip
 
@@ -131,7 +131,7 @@ def damaged() -> dict[str, tuple[Case, str]]:
         "workflow_next_version": (case("of a later format", flipped(GOOD, "/1\n", "/2\n"), APPROVED), "unknown format"),
         "workflow_unknown_field": (case("with a field more", strange, review(strange)), "got colour"),
         "workflow_as_review": (case("a workflow in a review's place", GOOD, GOOD), "unknown format"),
-        "review_flipped": (case("a refusal made an approval", GOOD, flipped(REFUSED, "refuse", "approve")), "signature"),
+        "review_flipped": (case("a refusal turned round", GOOD, flipped(REFUSED, "refuse", "approve")), "signature"),
         "review_truncated": (case("cut", GOOD, APPROVED[:-1]), "canonical form"),
         "review_cut_signature": (case("cut in its signature", GOOD, APPROVED[:60]), "signature line is damaged"),
         "review_wrong_key": (case("in the reviewer's name by a stranger", GOOD, review(GOOD, "stranger")), "signature"),
