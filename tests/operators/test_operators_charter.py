@@ -83,6 +83,27 @@ def test_a_standing_policy_asks_nobody() -> None:
     assert words == ["decide", "ms-1", "--by-policy"]
 
 
+UNREVIEWED = {"words": "Not reviewed.", "refusal": "This site runs reviewed learners only: none came.", "lasting": True}
+
+
+def test_what_nobody_reviewed_is_refused_without_asking_where_that_is_the_rule() -> None:
+    decision = approve(CHARTER | {"review": UNREVIEWED, "policy": "every-night"})
+    assert isinstance(decision, dict)
+    words = DecideOperator(task_id="decide", run_name="ms-1", decision=decision).arguments()
+    assert words[:4] == ["decide", "ms-1", "--refuse", UNREVIEWED["refusal"]]
+    assert words[4] == "--by"
+    assert "this site's rule" in words[5]
+
+
+def test_what_the_site_could_put_right_asks_a_person_with_that_reason(home: Path) -> None:
+    charter = CHARTER | {"review": UNREVIEWED | {"lasting": False}, "policy": "every-night"}
+    operator = ApproveCharterOperator(task_id="approve", charter=charter)
+    with pytest.raises(KeyError, match="task_instance"):  # it goes on to ask, for which there is no Airflow here
+        operator.execute({})
+    assert operator.params["reason"] == UNREVIEWED["refusal"]
+    assert "Why it cannot be approved as it is" in operator.body
+
+
 def test_a_decision_that_stands_is_not_asked_again_and_a_void_one_is(home: Path) -> None:
     known = {"accepted": True, "cohort": "ms", "by": "x", "reason": ""}
     assert approve(CHARTER | {"decision": known}) == {"settled": True, "accepted": True}

@@ -238,6 +238,8 @@ def test_only_what_this_site_signed_makes_a_reviewer_known(reviewed: People) -> 
     reviewed.run("A", "workflow", "dismiss", "Weber", *BY, "--why", "left")
     assert [one.state for one in reviewers(home)] == ["dismissed"]
     assert is_needed(home, None), "nothing unreviewed runs because the last reviewer has gone"
+    write_bytes(path.with_name("0123456789abcdef.signed"), honest)  # to come back under another name
+    assert [one.state for one in reviewers(home)] == ["unreadable", "dismissed"]
     reviewed.propose(workflow=NAME)
     with pytest.raises(KonsilError, match="who is not trusted here"):
         accept(reviewed, "A")
