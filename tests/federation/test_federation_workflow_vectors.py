@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from konsil.errors import BadSetting
 from konsil.federation.approval import LearnerMark
 from konsil.federation.charter import parse_charter
 from konsil.federation.policy import terms_of
@@ -56,3 +57,5 @@ def test_a_charter_names_its_workflow_and_a_policy_does_not_care() -> None:
     charter = parse_charter({**CHARTER, "workflow": "nnunet-ms@1.2"})
     assert charter.model_dump(mode="json")["workflow"] == {"name": "nnunet-ms@1.2"}
     assert terms_of(charter) == terms_of(parse_charter(CHARTER))
+    with pytest.raises(BadSetting, match=r"field workflow\.name is not usable"):
+        parse_charter({**CHARTER, "workflow": "nnunet-ms"})

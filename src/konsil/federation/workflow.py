@@ -21,7 +21,6 @@ from konsil.errors import BadMessage
 from konsil.federation.approval import Digest, LearnerMark, Record
 from konsil.trust.person import Person, opened_by
 from konsil.trust.signed import digest
-from konsil.types import Json
 
 WORKFLOW, REVIEW, WITHDRAWAL = "workflow", "review", "withdrawal"
 LIMIT = 1 << 18  # bytes of a document
@@ -30,7 +29,10 @@ Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{2,40}
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z][0-9A-Za-z.+-]{0,30}$")]
 FullName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{2,40}@[0-9A-Za-z][0-9A-Za-z.+-]{0,30}$")]
 Image = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
-Statement = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=r"^[^\r\n]*$")]
+LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
+TEXT = r"^[^\x00-\x08\x0b-\x1f\x7f-\x9f]*$"  # with tabs and line ends, without what drives a terminal
+Word = Annotated[str, StringConstraints(min_length=1, max_length=60, pattern=LINE)]
+Statement = Annotated[str, StringConstraints(min_length=1, max_length=300, pattern=LINE)]
 Document = Annotated[str, StringConstraints(max_length=LIMIT)]
 Found = TypeVar("Found", bound=Record)
 
@@ -41,11 +43,11 @@ class Workflow(Record):
     format: Literal["konsil.workflow/1"] = "konsil.workflow/1"
     name: Identifier
     version: Version
-    learner: Annotated[str, StringConstraints(min_length=1, max_length=60)]
+    learner: Word
     code: Digest
-    versions: Json
+    versions: dict[Word, Word] = Field(max_length=20)
     images: tuple[Image, ...] = Field(default=(), max_length=20)
-    card: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+    card: Annotated[str, StringConstraints(min_length=1, max_length=20_000, pattern=TEXT)]
     tested: tuple[Statement, ...] = Field(min_length=1, max_length=50)
     author: Person
     at: AwareDatetime
@@ -74,7 +76,7 @@ class Review(Record):
     workflow: Digest
     reviewer: Person
     verdict: Literal["approve", "refuse"]
-    words: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+    words: Annotated[str, StringConstraints(min_length=1, max_length=2000, pattern=TEXT)]
     at: AwareDatetime
 
 
@@ -84,7 +86,7 @@ class Withdrawal(Record):
     format: Literal["konsil.withdrawal/1"] = "konsil.withdrawal/1"
     workflow: Digest
     by: Person
-    reason: Annotated[str, StringConstraints(max_length=2000)]
+    reason: Annotated[str, StringConstraints(max_length=2000, pattern=TEXT)]
     at: AwareDatetime
 
 

@@ -26,7 +26,7 @@ FORMAT, FILE = "konsil-person/1", "person.json"
 LIMIT = 1 << 14  # bytes of a person's file
 TAKEN = (FILE, "keys")
 """What lies in a folder that somebody has already, a person or a party."""
-NAME = r"^[^\x00-\x20\x7f]([^\x00-\x1f\x7f]*[^\x00-\x20\x7f])?$"
+NAME = r"^[^\x00-\x20\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]*[^\x00-\x20\x7f-\x9f])?$"
 
 
 class Person(BaseModel):

@@ -122,7 +122,7 @@ def for_good() -> dict[str, tuple[Case, str]]:
 def damaged() -> dict[str, tuple[Case, str]]:
     """Documents that are not whole, or not whose they say they are."""
     unsigned = flipped(GOOD, CODE, OTHER_CODE)
-    strange = workflow(colour="green")
+    strange, rude = workflow(colour="green"), workflow(card="\x1b[2J")
     return {
         "workflow_flipped": (case("the code was changed afterwards", unsigned, review(unsigned)), "signature"),
         "workflow_truncated": (case("cut", GOOD[:-1], APPROVED), "canonical form"),
@@ -130,6 +130,7 @@ def damaged() -> dict[str, tuple[Case, str]]:
         "workflow_wrong_key": (case("signed by somebody else", workflow("stranger"), APPROVED), "signature"),
         "workflow_next_version": (case("of a later format", flipped(GOOD, "/1\n", "/2\n"), APPROVED), "unknown format"),
         "workflow_unknown_field": (case("with a field more", strange, review(strange)), "got colour"),
+        "workflow_drives_a_terminal": (case("a card with an escape", rude, review(rude)), "got card"),
         "workflow_as_review": (case("a workflow in a review's place", GOOD, GOOD), "unknown format"),
         "review_flipped": (case("a refusal turned round", GOOD, flipped(REFUSED, "refuse", "approve")), "signature"),
         "review_truncated": (case("cut", GOOD, APPROVED[:-1]), "canonical form"),
