@@ -10,10 +10,12 @@ import pytest
 
 from konsil.cohort.folder import SiteFolder
 from konsil.errors import KonsilError
+from konsil.federation.charter import parse_charter
 from konsil.files import read_json, write_bytes, write_json
 from konsil.parties.approvals import approval_of
 from konsil.parties.dossier import dossier
 from konsil.parties.reviewers import is_needed, reviewers
+from konsil.parties.simulation import Simulation
 from konsil.parties.workflows import publish
 from konsil.trust.person import make_signer, signer
 from tests.parties.town import Town
@@ -265,3 +267,9 @@ def test_a_person_has_one_key_and_an_unchanged_file(people: People) -> None:
     with pytest.raises(KonsilError, match="This is no person's file"):
         people.trust("A")
     assert reviewers(people.root / "A") == []
+
+
+def test_a_simulation_asks_for_no_review(tmp_path: Path, cohort: Callable[[Path, int], Path]) -> None:
+    charter = parse_charter({"run": "lines-1", "sites": ["A", "B"], "rounds": 1, "workflow": NAME})
+    cohorts = {site: cohort(tmp_path / site / "cohorts" / "lines", 2) for site in "AB"}
+    assert Simulation(charter, cohorts, tmp_path / "out").run().state == "finished"
