@@ -67,14 +67,24 @@ def working_folder(parent: Path) -> Iterator[tuple[Path, int]]:
     """
     parent.mkdir(parents=True, exist_ok=True)
     sweep(parent, folders=True)
-    folder = Path(tempfile.mkdtemp(dir=parent, prefix=PART))
-    handle = os.open(folder, os.O_RDONLY)
-    claim(handle)
+    folder, handle = begin_folder(parent)
     try:
         yield folder, handle
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(handle)
+
+
+def begin_folder(parent: Path) -> tuple[Path, int]:
+    """A new folder below `parent`, and the handle by which it is locked."""
+    while True:
+        folder = Path(tempfile.mkdtemp(dir=parent, prefix=PART))
+        with suppress(FileNotFoundError):  # another process swept it before it was locked
+            handle = os.open(folder, os.O_RDONLY)
+            claim(handle)
+            if folder.is_dir():
+                return folder, handle
+            os.close(handle)
 
 
 def sweep(folder: Path, *, folders: bool) -> None:

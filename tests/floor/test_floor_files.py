@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from konsil import files
 from konsil.errors import BadInput
 from konsil.files import read_json, replacing, sweep, working_folder, write_bytes, write_json, write_once
 
@@ -63,6 +66,34 @@ def test_a_child_that_inherits_the_handle_keeps_the_folder_of_a_dead_parent(tmp_
         time.sleep(0.1)
         sweep(tmp_path, folders=True)
     assert parts(tmp_path) == []
+
+
+@pytest.mark.parametrize("moment", ["mkdtemp", "claim"])
+def test_a_folder_that_is_swept_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Several batches of a cohort work in one folder, and each sweeps it when it begins and ends."""
+    swept: list[str] = []
+
+    def after(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            made = real(*arguments, **named) if moment == "mkdtemp" else None
+            if not swept:
+                swept.extend(path.name for path in tmp_path.glob(".part-*"))
+                sweep(tmp_path, folders=True)
+            return made if moment == "mkdtemp" else real(*arguments, **named)
+
+        return call
+
+    owner = files.tempfile if moment == "mkdtemp" else files
+    monkeypatch.setattr(owner, moment, after(getattr(owner, moment)))
+    with working_folder(tmp_path) as (folder, _):
+        (folder / "a.txt").write_text("whole")
+        assert swept
+        assert folder.name not in swept
+        sweep(tmp_path, folders=True)
+        assert (folder / "a.txt").is_file()
+    assert not list(tmp_path.iterdir())
 
 
 def test_of_two_writers_the_first_wins(tmp_path: Path) -> None:
