@@ -2,7 +2,7 @@
 
 Verb modules import nothing heavy at their top, so that `konsil --help` answers at once and works without the extras.
 A `KonsilError` ends as one sentence on stderr, never as a traceback, with exit code 1; where trying again may help (a
-server that did not do its part) with that of the setting `try_later`, by which Airflow's tasks tell the two apart.
+server or the machine did not do its part) with that of the setting `try_later`, by which Airflow's tasks tell the two apart.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def main() -> None:
         sys.exit(1)
     except OSError as error:
         typer.echo(f"konsil: {of_the_machine(error)}", err=True)
-        sys.exit(1)
+        sys.exit(later())
     except Exception as error:  # noqa: BLE001 - the text of a traceback may repeat what a header says of a patient
         typer.echo(f"konsil: {Fault.of(error).sentence}", err=True)
         sys.exit(1)
