@@ -57,6 +57,14 @@ FORM = {
         description="Empty settings are the paper's: 3d_fullres, 250 batches a round, learning rate 0.01.",
         section="Training",
     ),
+    "workflow": Param(
+        None,
+        type=["null", "string"],
+        title="Workflow",
+        description="A published and reviewed learner, such as nnunet-ms@1.2 (konsil workflow list). Empty: none, and "
+        "sites that need a review refuse.",
+        section="Training",
+    ),
     "data": Param(
         {"name": "ms", "channels": ["T1w", "FLAIR"], "labels": {"background": 0, "lesion": 1}},
         type="object",

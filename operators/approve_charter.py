@@ -22,13 +22,16 @@ from operators.summary import plain
 
 DAYS, FOR_POLICY = 90, "Only for a standing policy"
 ACCEPT, STANDING, REFUSE = "Approve", "Approve as standing policy", "Refuse"
+RULE = "this site's rule that learners are reviewed"
 
 
 class ApproveCharterOperator(HITLOperator):  # type: ignore[misc]  # the provider publishes no types
     """Show what leaves the site and ask whether, and with which cohort, the site takes part.
 
     There is no default: silence is not consent. A refusal is an answer too and is sent to the centre. Where a standing
-    policy covers the charter, nobody is asked. Who may answer are the accounts of KONSIL_CUSTODIANS.
+    policy covers the charter, nobody is asked; nor where the learner lacks a review that this site needs
+    (KONSIL_REVIEWED_ONLY) and nothing here could change that: it is refused with that reason. Who may answer are the
+    accounts of KONSIL_CUSTODIANS.
 
     :param charter: result of `VerifyCharterOperator` (templated)
     """
@@ -49,12 +52,16 @@ class ApproveCharterOperator(HITLOperator):  # type: ignore[misc]  # the provide
         known = self.charter.get("decision")
         if known and not self.charter.get("void"):
             return {"settled": True, "accepted": known["accepted"]}
-        if self.charter.get("policy"):
+        review = self.charter["review"]
+        if review["refusal"] and review["lasting"]:
+            self.log.info("%s Nobody is asked.", review["refusal"])
+            return {"accepted": False, "reason": review["refusal"], "by": RULE}
+        if self.charter.get("policy") and not review["refusal"]:
             self.log.info("The standing policy %s covers this charter.", self.charter["policy"])
             return {"policy": self.charter["policy"]}
         self.subject = f"Take part in “{plain(self.charter['title'] or self.charter['run'])}”?"
         self.body = describe(self.charter)
-        self.params = ParamsDict(question(frozen_cohorts()))
+        self.params = ParamsDict(question(frozen_cohorts(), review["refusal"]))
         self.assigned_users = assigned(Settings().custodians)
         super().execute(context)
         return None
@@ -86,15 +93,18 @@ def lines_of(text: str | None) -> list[str]:
     return found
 
 
-def question(cohorts: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The fields of the form; with `cohorts` known, the newest is proposed and the others can be chosen."""
+def question(cohorts: Mapping[str, str] | None = None, refusal: str = "") -> dict[str, Any]:
+    """The fields of the form; with `cohorts` known, the newest is proposed and the others can be chosen.
+
+    `refusal`: the reason that is proposed for one.
+    """
     names = list(cohorts or ())
     offered: dict[str, Any] = {"enum": [*names, None], "values_display": {**cohorts, "null": "none"}} if cohorts else {}
     title = "Cohort that takes part (needed to approve)"
     why = "Reason (needed to refuse; the centre reads it)"
     return {
         "cohort": Param(names[0] if names else None, type=["null", "string"], title=title, **offered),
-        "reason": Param(None, type=["null", "string"], format="multiline", title=why),
+        "reason": Param(refusal or None, type=["null", "string"], format="multiline", title=why),
         "days": Param(
             DAYS,
             type="integer",
@@ -139,7 +149,7 @@ def describe(charter: Json) -> str:
     lines = [
         f"**Who asks:** {plain(charter['asked_by'])}, for the run `{plain(charter['run'])}` with the sites "
         f"{plain(', '.join(charter['sites']))}.",
-        f"**Learner:** {plain(charter['learner_words'])}. No reviewer's signature came with it.",
+        f"**Learner:** {plain(charter['learner_words'])}. {plain(charter['review']['words'])}",
         f"**Data:** {plain(', '.join(data['channels']))}; labels {plain(', '.join(data['labels']))}. "
         "You choose the cohort below.",
         f"**Strategy:** {plain(charter['strategy'])}.",
@@ -147,6 +157,7 @@ def describe(charter: Json) -> str:
         *listed("Bounds", charter["bounds"]),
         *listed("Privacy", charter["privacy"]),
         *listed("What leaves this site", charter["what_leaves_the_site"]),
+        *(listed("Why it cannot be approved as it is", [refused]) if (refused := charter["review"]["refusal"]) else []),
         *(listed("Why the standing policies do not answer it", charter["outside"]) if charter["outside"] else []),
         *(listed("An earlier approval does not count any more", [charter["void"]]) if charter["void"] else []),
         "",

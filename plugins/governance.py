@@ -82,7 +82,8 @@ def charter_page(home: Path, run: str) -> str:
     if not NAME.fullmatch(run) or not (home / "runs" / run).is_dir():
         raise HTTPException(404, "There is no such charter.")
     try:
-        found = dossier(home, run, Settings().image)
+        settings = Settings()
+        found = dossier(home, run, settings.image, settings.reviewed_only)
     except KonsilError as error:
         return render("problem.html.j2", title=run, problem=error.sentence)
     return render("charter.html.j2", c=found)

@@ -53,6 +53,11 @@ class Settings(BaseSettings):
         description="Digest of the container image konsil runs in, set by the image; approvals are pinned to it.",
     )
 
+    reviewed_only: bool | None = Field(
+        default=None,
+        description="Whether charters need a reviewed learner here; not set: once this site trusts a reviewer.",
+    )
+
     try_later: int = Field(
         default=1,
         ge=1,

@@ -53,13 +53,21 @@ CHARTER = {
     "learner_words": "nnunet (konsil 1), code 12ab…", "strategy": "fedavg", "bounds": ["50 rounds."],
     "data": {"channels": ["T1w"], "labels": {"background": 0, "lesion": 1}}, "privacy": ["No noise."],
     "what_leaves_the_site": ["Model <script>weights</script>"], "policy": "", "outside": ["rounds is 51"],
-    "decision": None, "void": "",
+    "decision": None, "void": "", "review": {"words": "Reviewed by <Dr> Weber.", "refusal": "", "lasting": False},
 }  # fmt: skip
 
 
 def test_the_custodian_reads_who_asks_what_runs_and_what_leaves() -> None:
     text = describe(CHARTER)
-    for told in ("fingerprint ABCD", "code 12ab", "50 rounds.", "No noise.", "rounds is 51", "`ms-1`"):
+    for told in (
+        "fingerprint ABCD",
+        "code 12ab",
+        "50 rounds.",
+        "No noise.",
+        "rounds is 51",
+        "`ms-1`",
+        "Reviewed by (Dr) Weber.",
+    ):
         assert told in text
     assert "<script>" not in text
 
@@ -73,6 +81,27 @@ def test_a_standing_policy_asks_nobody() -> None:
     assert decision == {"policy": "every-night"}
     words = DecideOperator(task_id="decide", run_name="ms-1", decision=decision).arguments()
     assert words == ["decide", "ms-1", "--by-policy"]
+
+
+UNREVIEWED = {"words": "Not reviewed.", "refusal": "This site runs reviewed learners only: none came.", "lasting": True}
+
+
+def test_what_nobody_reviewed_is_refused_without_asking_where_that_is_the_rule() -> None:
+    decision = approve(CHARTER | {"review": UNREVIEWED, "policy": "every-night"})
+    assert isinstance(decision, dict)
+    words = DecideOperator(task_id="decide", run_name="ms-1", decision=decision).arguments()
+    assert words[:4] == ["decide", "ms-1", "--refuse", UNREVIEWED["refusal"]]
+    assert words[4] == "--by"
+    assert "this site's rule" in words[5]
+
+
+def test_what_the_site_could_put_right_asks_a_person_with_that_reason(home: Path) -> None:
+    charter = CHARTER | {"review": UNREVIEWED | {"lasting": False}, "policy": "every-night"}
+    operator = ApproveCharterOperator(task_id="approve", charter=charter)
+    with pytest.raises(KeyError, match="task_instance"):  # it goes on to ask, for which there is no Airflow here
+        operator.execute({})
+    assert operator.params["reason"] == UNREVIEWED["refusal"]
+    assert "Why it cannot be approved as it is" in operator.body
 
 
 def test_a_decision_that_stands_is_not_asked_again_and_a_void_one_is(home: Path) -> None:

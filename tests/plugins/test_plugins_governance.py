@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from konsil.parties.decision import proposal
 from konsil.parties.dossier import dossier
 from konsil.parties.policies import policies
+from plugins.drawing import render
 from plugins.live import live
 from tests.plugins.stage import PILOT, Town, pilot, policies_at
 from tests.plugins.visitors import OURS, SCRIPT, Person, visits
@@ -51,6 +53,18 @@ def test_a_charter_is_compared_with_the_last_one_accepted(town: Town) -> None:
     assert told["sites"] == (["A", "B", "C"], ["A", "B"])
     assert "learner.name" not in told
     assert dossier(town.home("A"), PILOT)["before"] is None
+
+
+def test_the_page_says_whether_the_learner_was_reviewed_and_what_its_author_says(town: Town, at: Any) -> None:
+    page = at(town.home("A")).get(f"/governance/{NEXT}/charter.html").text
+    assert "Not reviewed: the charter brings no reviewed workflow." in page
+    asked = proposal(town.home("A"), NEXT)
+    asked["review"] = {"words": f"Reviewed by {SCRIPT}.", "refusal": "", "lasting": False}
+    told = {"name": "nnunet-ms@1.2", "author": "Lee", "tested": ["Phantoms"], "card": SCRIPT}
+    page = render("charter.html.j2", c=asked | {"workflow": told, "objects": [], "before": None, "decided": None})
+    assert "nnunet-ms@1.2" in page
+    assert page.count("&lt;script&gt;alert(1)") == 4  # the title, which stands there twice, is wicked as well
+    assert "<script>alert" not in page
 
 
 def test_objects_are_counted_as_they_lie_in_the_bucket(town: Town) -> None:

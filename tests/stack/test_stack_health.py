@@ -1,15 +1,21 @@
 """A start that goes wrong is told with the end of the log."""
 
-import sys
+import os
+import signal
 import threading
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from konsil.errors import Unavailable
-from konsil.stack.health import PARTS, tail, unhealthy, wait_until_ready
-from konsil.stack.places import Place, free_ports
-from konsil.stack.processes import start
+from konsil.stack import instance
+from konsil.stack.health import PARTS, is_well, tail, unhealthy, wait_until_ready
+from konsil.stack.instance import Keeper
+from konsil.stack.places import Place, Plan, free_ports, make_plan
+from konsil.stack.processes import find, stop
 from konsil.stack.supervisor import State
 
 
@@ -22,26 +28,96 @@ def test_nobody_there_is_not_healthy(tmp_path: Path) -> None:
     assert "scheduler" in PARTS
 
 
-def test_a_component_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
-    place = nobody(tmp_path)
-    command = [sys.executable, "-c", "print('the port is taken')"]
-    process = start("A.scheduler", command, folder=tmp_path, env={}, cwd=tmp_path)
-    with pytest.raises(Unavailable, match=r"A\.scheduler ended while it started; got the port is taken"):
-        wait_until_ready(place, [process], tmp_path / "logs", say=lambda text: None, halt=threading.Event())
+def quietly(text: str) -> None:
+    """Say nothing."""
+
+
+SLEEPS = ("-c", "import time; time.sleep(60)")
+
+
+@pytest.fixture
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Plan]:
+    """A stack whose components are little programs."""
+    monkeypatch.setattr(instance, "COMPONENTS", {"api-server": SLEEPS, "scheduler": SLEEPS})
+    monkeypatch.setattr(instance, "AIRFLOW", ())
+    monkeypatch.setattr(instance, "environment", lambda place, marker: {"KONSIL_HOME": str(place.home)})
+    made = make_plan(tmp_path, ["A"])
+    made.sites[0].airflow_home.mkdir(parents=True)
+    yield made
+    stop([found for part in instance.COMPONENTS if (found := find(f"A.{part}", tmp_path))], folder=tmp_path, grace_s=0)
+
+
+def test_a_component_that_ends_is_told_with_its_last_words(plan: Plan) -> None:
+    instance.COMPONENTS["api-server"] = ("-c", "print('the port is taken')")
+    keeper = Keeper(plan, plan.sites[0], say=quietly)
+    keeper.keep()
+    first = find("A.api-server", plan.folder)
+    assert first is not None
+    while first.alive:
+        time.sleep(0.05)
+    with pytest.raises(Unavailable, match=r"A\.api-server ended while it started; got the port is taken"):
+        keeper.keep()
+
+
+def test_a_component_that_was_on_its_way_out_is_started_again(plan: Plan) -> None:
+    Keeper(plan, plan.sites[0], say=quietly).keep()  # an earlier start
+    first = find("A.scheduler", plan.folder)
+    assert first is not None
+    os.kill(first.pid, signal.SIGKILL)
+    while first.alive:
+        time.sleep(0.05)
+    Keeper(plan, plan.sites[0], say=quietly).keep()
+    second = find("A.scheduler", plan.folder)
+    assert second is not None
+    assert second.alive
+    assert second.pid != first.pid
+
+
+def test_a_component_that_lives_but_does_not_answer_is_replaced(plan: Plan) -> None:
+    site = plan.sites[0]
+    Keeper(plan, site, say=quietly).keep()  # an earlier start
+    first = find("A.scheduler", plan.folder)
+    assert first is not None
+    Keeper(plan, site, say=quietly).keep(["scheduler"])
+    assert first.alive, "it gets time to answer"
+    told: list[str] = []
+    keeper = Keeper(plan, site, say=told.append, patience_s=-1)
+    keeper.keep(["metadatabase"])
+    assert first.alive
+    keeper.keep(["scheduler"])
+    second = find("A.scheduler", plan.folder)
+    assert second is not None
+    assert second.alive
+    assert not first.alive
+    assert told == ["A: scheduler does not answer any more and is started anew"]
+    keeper.keep(["scheduler"])
+    assert second.alive, "what was started by this call is waited for"
+
+
+def test_a_heartbeat_of_before_does_not_count() -> None:
+    now = datetime.now(UTC)
+    state = {"status": "healthy", "latest_scheduler_heartbeat": now.isoformat()}
+    assert is_well("scheduler", state, None)
+    assert is_well("scheduler", state, now - timedelta(seconds=1))
+    assert not is_well("scheduler", state, now + timedelta(seconds=1))
+    assert is_well("metadatabase", {"status": "healthy"}, now)
+    assert not is_well("scheduler", {"status": "unhealthy"}, None)
+
+
+def nothing(silent: Sequence[str]) -> None:
+    """Keep nothing."""
 
 
 def test_waiting_ends_with_a_sentence(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="A was not ready after 0 s; got still missing: api-server"):
-        wait_until_ready(
-            nobody(tmp_path), [], tmp_path, say=lambda text: None, halt=threading.Event(), timeout_s=0
-        )  # fmt: skip
+        wait_until_ready(nobody(tmp_path), nothing, say=lambda text: None, halt=threading.Event(), timeout_s=0)
 
 
 def test_another_thread_can_end_the_waiting(tmp_path: Path) -> None:
     halt = threading.Event()
     halt.set()
     with pytest.raises(Unavailable, match="interrupted"):
-        wait_until_ready(nobody(tmp_path), [], tmp_path, say=lambda text: None, halt=halt)
+        wait_until_ready(nobody(tmp_path), nothing, say=lambda text: None, halt=halt)
 
 
 def test_the_end_of_a_log_is_one_line(tmp_path: Path) -> None:

@@ -38,18 +38,20 @@ def decide(
     from konsil.parties.decision import accept_by_policy, accept_charter, refuse_charter
 
     settings = Settings()
-    home, image = settings.home, settings.image
+    home, image, strict = settings.home, settings.image, settings.reviewed_only
     if accept + by_policy + (refuse is not None) > 1:
         raise BadInput("A charter is accepted or refused, not both", expected="--accept or --refuse REASON")
     if accept:
         wanted = wish(name, days, sites, bound) if standing else None
-        decision = accept_charter(home, run, cohort=cohort or "", by=by or "", image=image, standing=wanted)
+        decision = accept_charter(
+            home, run, cohort=cohort or "", by=by or "", image=image, standing=wanted, reviewed_only=strict
+        )
     elif by_policy:
-        decision = accept_by_policy(home, run, image=image)
+        decision = accept_by_policy(home, run, image=image, reviewed_only=strict)
     elif refuse is not None:
         decision = refuse_charter(home, run, reason=refuse, by=by or "", image=image)
     else:
-        return tell(home, run, image, result)
+        return tell(home, run, settings, result)
     deliver(decision, result)
     typer.echo(f"{run}: {'accepted' if decision['accepted'] else 'refused'}. Next: konsil take-part {run}", err=True)
     return None
@@ -64,11 +66,11 @@ def wish(name: str, days: int, sites: str, bounds: list[str]) -> Wish:
     return Wish(name=name, days=days, sites=named, bounds=dict(read_bound(text) for text in bounds))
 
 
-def tell(home: Path, run: str, image: str, result: Path | None) -> None:
+def tell(home: Path, run: str, settings: Settings, result: Path | None) -> None:
     """Print what a custodian has to know."""
     from konsil.parties.decision import proposal
 
-    found = proposal(home, run, image)
+    found = proposal(home, run, settings.image, settings.reviewed_only)
     deliver(found, result)
     typer.echo(
         f"{found['title'] or run}: {found['learner']}, {found['rounds']} rounds, with {', '.join(found['sites'])}, "
@@ -76,6 +78,8 @@ def tell(home: Path, run: str, image: str, result: Path | None) -> None:
     )
     typer.echo(f"Asked by {found['asked_by']}.")
     typer.echo(f"The learner here: {found['learner_words']}.")
+    for line in filter(None, (found["review"]["words"], found["review"]["refusal"])):
+        typer.echo(line)
     for line in (*found["bounds"], *found["privacy"]):
         typer.echo(f"  - {line}")
     typer.echo("What would leave this site:")

@@ -32,6 +32,7 @@ def run(
     from konsil.parties.ledger import Ledger
     from konsil.parties.opening import learner_at, open_centre
     from konsil.parties.start import keep_given
+    from konsil.parties.workflows import with_documents
 
     if (charter is None) == (resume is None):
         raise BadInput("It is not clear which run is meant", expected="either CHARTER.json or --resume RUN")
@@ -41,6 +42,8 @@ def run(
         name = read.run
         party = open_centre(settings.home, name)
         learner_at(settings.home)(read)  # refuses settings here that would otherwise fail at every site
+        if not party.ledger.has_charter:
+            with_documents(read, settings.home)  # refuses a workflow that nobody may be offered
         if start is not None:
             keep_given(start, party.ledger.folder)
         party.ledger.keep_charter(read)

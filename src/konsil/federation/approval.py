@@ -6,7 +6,7 @@ import hashlib
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from konsil.trust.canonical import canonical
 from konsil.types import Json
@@ -65,6 +65,7 @@ class Approval(Record):
     learner: LearnerMark
     cohort: CohortMark | None = None
     policy: Digest | None = None
+    review: Digest | None = Field(default=None, exclude_if=lambda value: value is None)
 
     def why_void(self, *, run: str, charter: str, learner: LearnerMark, cohort: CohortMark | None) -> str:
         """Why this decision no longer counts for what is here now; empty if it does."""

@@ -26,6 +26,7 @@ from konsil.federation.strategies.choice import (
     StrategyChoice,
 )
 from konsil.federation.what_leaves import what_leaves
+from konsil.federation.workflow import Offer
 from konsil.files import read_json
 from konsil.trust.identity import PublicKeys
 from konsil.trust.roster import CENTRE, SiteName
@@ -145,6 +146,7 @@ class Charter(Part):
     title: Line = ""
     sites: tuple[SiteName, ...] = Field(min_length=2)
     learner: LearnerChoice = Field(default_factory=LearnerChoice)
+    workflow: Offer | None = Field(default=None, exclude_if=lambda value: value is None)
     data: DataRequest = Field(default_factory=DataRequest)
     rounds: int = Field(default=50, ge=1, le=1000)
     extra_rounds: int = Field(default=0, ge=0, le=1000, exclude_if=_is_default)

@@ -21,7 +21,10 @@ from konsil.types import Json
 FORMAT: Literal["konsil.policy/1"] = "konsil.policy/1"
 SUBJECT, REVOCATION = "policy", "revocation"
 LONGEST = timedelta(days=1000)
-FREE = {"format", "run", "title", "sites", "seed", "deadlines", "best_round", "early_stop", "divergence", "quorum"}
+FREE = {
+    "format", "run", "title", "sites", "workflow", "seed", "deadlines", "best_round", "early_stop", "divergence",
+    "quorum",
+}  # fmt: skip
 """Fields of a charter that change neither what is computed from patients nor what leaves."""
 NUMBER = r"(-?[0-9]*\.?[0-9]+(?:e-?[0-9]+)?)?"
 BOUND = re.compile(rf"([A-Za-z_][\w.]*)\s*=\s*{NUMBER}\s*\.\.\s*{NUMBER}")

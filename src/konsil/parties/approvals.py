@@ -72,6 +72,7 @@ def sign_approval(
     cohort: str = "",
     reason: str = "",
     policy: str | None = None,
+    review: str | None = None,
 ) -> Approval:
     """Sign and keep the decision on the charter that stands."""
     approval = Approval(
@@ -84,6 +85,7 @@ def sign_approval(
         learner=learner_mark(party.rules.learner.name, image),
         cohort=cohort_mark(party.home, cohort) if accepted else None,
         policy=policy,
+        review=review,
     )
     keep(party.home, party.ledger.folder / FILE, SUBJECT, approval)
     return approval

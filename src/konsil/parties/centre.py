@@ -38,6 +38,7 @@ from konsil.parties.start import first_weights, given_model, start_facts
 from konsil.parties.summary import summarise
 from konsil.parties.summing import TooFewShares, Unopened
 from konsil.parties.words import by_site, round_line, weighted
+from konsil.parties.workflows import with_documents
 from konsil.trust.roster import CENTRE
 from konsil.types import Json, Tensors
 
@@ -83,7 +84,7 @@ class CentreParty(Party):
 
     def publish_charter(self, step: PublishCharter) -> None:
         """Post the operator's charter to everybody it names."""
-        charter = self.ledger.charter()
+        charter = with_documents(self.ledger.charter(), self.home)
         self.check_learners(charter)
         if charter.start is not None:
             given_model(charter.start, self.home, self.ledger.folder)

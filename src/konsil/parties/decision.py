@@ -22,6 +22,7 @@ from konsil.parties.approvals import sign_approval, why_void
 from konsil.parties.opening import open_site
 from konsil.parties.policies import DAYS, covering, policies, sign_policy
 from konsil.parties.records import cohort_mark, learner_mark
+from konsil.parties.reviewed import checked_review, review_told
 from konsil.parties.site import SiteParty
 from konsil.trust.roster import CENTRE
 from konsil.types import Json
@@ -46,9 +47,9 @@ def party_at(home: Path, run: str) -> SiteParty:
     return party
 
 
-def proposal(home: Path, run: str, image: str = "") -> Json:
+def proposal(home: Path, run: str, image: str = "", reviewed_only: bool | None = None) -> Json:
     """What a custodian reads before deciding: who, what, how long, what would leave the site, and whether a policy
-    covers it. `image`: the container konsil runs in."""
+    covers it. `image`, `reviewed_only`: the settings of these names."""
     party = party_at(home, run)
     charter, mark = party.rules, learner_mark(party.rules.learner.name, image)
     policy, outside = covering(home, charter, mark)
@@ -60,6 +61,7 @@ def proposal(home: Path, run: str, image: str = "") -> Json:
         "learner": charter.learner.name,
         "learner_mark": mark.model_dump(mode="json"),
         "learner_words": mark.words,
+        "review": review_told(party, image, reviewed_only),
         "rounds": charter.rounds,
         "strategy": in_words(charter.rule),
         "data": charter.data.model_dump(mode="json"),
@@ -112,9 +114,11 @@ def in_words(rule: Choice) -> str:
 
 
 def accept_charter(
-    home: Path, run: str, *, cohort: str, by: str, image: str = "", standing: Wish | None = None, policy: str = ""
+    home: Path, run: str, *, cohort: str, by: str, image: str = "", standing: Wish | None = None, policy: str = "",
+    reviewed_only: bool | None = None,
 ) -> Json:  # fmt: skip
-    """Sign "accepted", with a frozen cohort that fits the charter, and a learner here that can. BadInput, Missing.
+    """Sign "accepted", with a frozen cohort that fits the charter, and a learner here that can. BadInput, Missing;
+    Refused where the learner has to be reviewed here and was not.
 
     `standing`: also make a standing policy of it. `policy`: the name of the one that decided.
     """
@@ -122,6 +126,7 @@ def accept_charter(
         raise BadInput("An acceptance is not complete", expected="a frozen cohort (--cohort) and who decided (--by)")
     party = party_at(home, run)
     again = may_decide(party, image, accepted=True, cohort=cohort)
+    review = checked_review(party, image, reviewed_only)
     fit(read_frozen(SiteFolder(home).cohort(cohort).frozen), party.rules)
     if party.is_masked:
         party.masking.check_keys()
@@ -129,7 +134,7 @@ def accept_charter(
     if standing is not None:
         make_standing(party, standing, cohort, by.strip(), image)  # first: if it is refused, nothing is decided
     used = next((one.digest for one in policies(home) if one.name == policy), None) if policy else None
-    sign_approval(party, accepted=True, by=by.strip(), cohort=cohort, image=image, policy=used)
+    sign_approval(party, accepted=True, by=by.strip(), cohort=cohort, image=image, policy=used, review=review)
     return party.ledger.decide(accepted=True, by=by.strip(), cohort=cohort, policy=policy, again=again)
 
 
@@ -144,7 +149,7 @@ def make_standing(party: SiteParty, wish: Wish, cohort: str, by: str, image: str
     )  # fmt: skip
 
 
-def accept_by_policy(home: Path, run: str, *, image: str = "") -> Json:
+def accept_by_policy(home: Path, run: str, *, image: str = "", reviewed_only: bool | None = None) -> Json:
     """Sign "accepted" where a standing policy covers the charter; BadInput says what lies outside where none does."""
     party = party_at(home, run)
     found, outside = covering(home, party.rules, learner_mark(party.rules.learner.name, image))
@@ -153,8 +158,9 @@ def accept_by_policy(home: Path, run: str, *, image: str = "") -> Json:
             f"No standing policy covers {run}", got=" ".join(outside) or "no policy", hint="A custodian has to decide"
         )
     return accept_charter(
-        home, run, cohort=found.policy.cohort.name, by=found.policy.by, image=image, policy=found.name
-    )
+        home, run, cohort=found.policy.cohort.name, by=found.policy.by, image=image, policy=found.name,
+        reviewed_only=reviewed_only,
+    )  # fmt: skip
 
 
 def refuse_charter(home: Path, run: str, *, reason: str, by: str, image: str = "") -> Json:

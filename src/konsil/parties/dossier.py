@@ -1,6 +1,7 @@
 """What a custodian wants to see of a charter: the question, what differs from the last one approved, what leaves.
 
     the fields of `konsil.parties.decision.proposal`, and
+    workflow   name, author, tested[], card of the published learner (or null)
     before     run, by, at of the last charter that was accepted here (or null)
     changes[]  field, before, now: what differs from it; null = not set
     objects[]  kind, title, expected (how many), count and bytes (sent in this run so far), each (bytes of one, where
@@ -21,9 +22,11 @@ from konsil.errors import KonsilError
 from konsil.federation.charter import Charter
 from konsil.federation.mailbox import Letter, Mailbox
 from konsil.federation.slot import Kind, Slot
+from konsil.federation.workflow import Verdict
 from konsil.files import read_json
 from konsil.parties.decision import party_at, proposal
 from konsil.parties.party import Party
+from konsil.parties.reviewed import verdict_at
 from konsil.trust.roster import CENTRE
 from konsil.types import Json
 
@@ -38,13 +41,13 @@ TITLES = {
     Kind.baseline: "Model trained at this site alone",
     Kind.evaluation: "Scores on held-out patients",
 }
-UNTOLD = {"run", "format", "title"}
-"""Fields in which every charter differs from every other."""
+UNTOLD: dict[str, Any] = {"run": True, "format": True, "title": True, "workflow": {"published", "reviews"}}
+"""Fields in which every charter differs from every other, and documents, which nobody compares by eye."""
 
 
-def dossier(home: Path, run: str, image: str = "") -> Json:
+def dossier(home: Path, run: str, image: str = "", reviewed_only: bool | None = None) -> Json:
     """See above. Raises Missing while the charter has not arrived, Unavailable if the store does not answer."""
-    party, asked = party_at(home, run), proposal(home, run, image)
+    party, asked = party_at(home, run), proposal(home, run, image, reviewed_only)
     before = last_accepted(home, run)
     changes: list[Json] = []
     if before is not None:
@@ -53,7 +56,16 @@ def dossier(home: Path, run: str, image: str = "") -> Json:
         except KonsilError as error:
             before = {**before, "unreadable": error.sentence}
     decided = party.ledger.decision()
-    return {**asked, "before": before, "changes": changes, "objects": objects(home, party), "decided": decided}
+    asked |= {"workflow": published(verdict_at(party, image)), "before": before, "changes": changes}
+    return {**asked, "objects": objects(home, party), "decided": decided}
+
+
+def published(verdict: Verdict) -> Json | None:
+    """What its author says of the learner; None where the charter brings nothing that can be read."""
+    if (found := verdict.workflow) is None:
+        return None
+    author = f"{found.author.name} (fingerprint {found.author.fingerprint}), {found.at:%Y-%m-%d}"
+    return {"name": found.full_name, "author": author, "tested": list(found.tested), "card": found.card}
 
 
 def last_accepted(home: Path, run: str) -> Json | None:

@@ -1,4 +1,4 @@
-"""A masked sum on the disk, read tensor by tensor: while the mean is made of it, no model more lies in memory.
+"""A masked sum on the disk, read piece by piece: while the mean is made of it, no model more lies in memory.
 
 It is not mapped into memory either: pages of a mapped file that were looked at count as the process's own.
 """
@@ -6,6 +6,7 @@ It is not mapped into memory either: pages of a mapped file that were looked at 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -36,11 +37,15 @@ class KeptSum:
 
     def tensor(self, name: str) -> npt.NDArray[Any]:
         """One tensor, in memory that is the caller's."""
+        shape = self._header[name]["shape"]
+        return self.part(name, 0, math.prod(shape)).reshape(shape)
+
+    def part(self, name: str, offset: int, size: int) -> npt.NDArray[Any]:
+        """`size` numbers of a tensor in C order, from `offset` on, in memory that is the caller's."""
         entry = self._header[name]
-        first, last = entry["data_offsets"]
-        self._file.seek(self._begin + first)
         dtype = np.dtype(DTYPES[entry["dtype"]])
-        return np.fromfile(self._file, dtype, (last - first) // dtype.itemsize).reshape(entry["shape"])
+        self._file.seek(self._begin + entry["data_offsets"][0] + offset * dtype.itemsize)
+        return np.fromfile(self._file, dtype, size)
 
 
 def keep_sum(path: Path, updates: str, sums: Tensors) -> None:

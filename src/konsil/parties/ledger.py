@@ -57,6 +57,11 @@ class Ledger:
             )
         write_json(path, charter.model_dump(mode="json"))
 
+    @property
+    def has_charter(self) -> bool:
+        """Whether the operator's charter is kept."""
+        return (self.folder / "charter.json").is_file()
+
     def charter(self) -> Charter:
         """The operator's charter."""
         path = self.folder / "charter.json"

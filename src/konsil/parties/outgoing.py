@@ -31,16 +31,15 @@ class Outgoing:
     def once(self, number: int, make: Callable[[], Message]) -> Message:
         """The tensors and facts of a round, made by `make` the first time and the same ever after."""
         path = self.folder / f"{number:04d}.safetensors"
-        if not path.is_file():
-            tensors, facts = make()
-            with replacing(path, mode=0o600) as part:
-                save_file(
-                    dict(tensors), part, metadata={"facts": json.dumps(facts), "order": json.dumps(list(tensors))}
-                )
-            for old in self.folder.glob("[0-9]*.safetensors"):
-                if old != path:
-                    old.unlink(missing_ok=True)
-        return _read(path)
+        if path.is_file():
+            return _read(path)
+        tensors, facts = make()
+        with replacing(path, mode=0o600) as part:
+            save_file(dict(tensors), part, metadata={"facts": json.dumps(facts), "order": json.dumps(list(tensors))})
+        for old in self.folder.glob("[0-9]*.safetensors"):
+            if old != path:
+                old.unlink(missing_ok=True)
+        return tensors, facts
 
 
 def _read(path: Path) -> Message:

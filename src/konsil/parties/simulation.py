@@ -136,7 +136,7 @@ class Simulation:
         home = seats[CENTRE].home
         Roster(centre=keys[CENTRE], sites={site: keys[site] for site in self.charter.sites}).save(home)
         Connection(endpoint=(self.out / "store").resolve().as_uri()).save(home)
-        Ledger(home, self.charter.run).keep_charter(self.charter)
+        Ledger(home, self.charter.run).keep_charter(self.charter.model_copy(update={"workflow": None}))  # nobody asks
         if self.start is not None:
             keep_given(self.start, Ledger(home, self.charter.run).folder)
         for site, cohort in cohorts.items():

@@ -122,18 +122,18 @@ class Summing:
             return {name.removeprefix(PROMISED): added.tensor(name) for name in theirs}
 
     def _stream(self, number: int, updates: Mapping[str, Letter], seeds: Seeds, base: Part) -> Iterator[Chunk]:
-        """The mean, tensor by tensor. Unopened if a number cannot be the sum of clipped changes."""
+        """The mean, block by block. Unopened if a number cannot be the sum of clipped changes."""
         cases, masks = _cases(updates), _masks(seeds)
         with open_sum(self._path(number), _named(updates)) as added:
             if added is None:
                 raise Unavailable("the sum of the round is gone from the disk", hint="Try again")
             for name, spec in self.specs.items():
-                flat = added.tensor(name).reshape(-1)
-                if spec.is_averaged:
-                    masks.apply(flat)
-                    self._check(name, flat, cases, len(updates))
-                for begin in range(0, flat.size, BLOCK):
-                    yield name, begin, self._averaged(name, begin, flat[begin : begin + BLOCK], cases, base)
+                for begin in range(0, spec.size, BLOCK):
+                    part = added.part(name, begin, min(BLOCK, spec.size - begin))
+                    if spec.is_averaged:
+                        masks.apply(part)
+                        self._check(name, part, cases, len(updates))
+                    yield name, begin, self._averaged(name, begin, part, cases, base)
 
     def _averaged(self, name: str, begin: int, part: npt.NDArray[Any], cases: int, base: Part) -> npt.NDArray[Any]:
         """Numbers of an opened sum as weights; whole numbers as they are."""

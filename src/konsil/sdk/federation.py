@@ -136,6 +136,8 @@ class Federation:
         if not isinstance(form["strategy"], str):
             settings = form["strategy"]
             form |= {"strategy": settings.pop("name"), "strategy_settings": settings}
+        if charter.workflow is not None:
+            form["workflow"] = charter.workflow.name
         return self.client.trigger(DAG, form, name=charter.run)
 
     def follow(self, run: str, *, poll_s: float = 2.0, timeout_s: float = 30 * 86400.0) -> Iterator[Progress]:

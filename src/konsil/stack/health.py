@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import requests
@@ -13,20 +14,30 @@ from konsil.errors import Unavailable
 from konsil.stack.accounts import passwords
 from konsil.stack.configuration import dag_ids
 from konsil.stack.places import Place
-from konsil.stack.processes import Process
+from konsil.types import Json
 
 Say = Callable[[str], None]
 PARTS = ("metadatabase", "scheduler", "triggerer", "dag_processor")
 
 
-def unhealthy(place: Place, *, timeout_s: float = 5.0) -> list[str]:
-    """Components of a place that do not (yet) report themselves healthy; all of them when nobody answers."""
+def unhealthy(place: Place, *, since: datetime | None = None, timeout_s: float = 5.0) -> list[str]:
+    """Components of a place that do not (yet) report themselves healthy; all of them when nobody answers.
+
+    `since`: a heartbeat from before that moment does not count; it may be that of a process that is no more.
+    """
     try:
         answer = requests.get(f"{place.url}/api/v2/monitor/health", timeout=timeout_s)
         states = answer.json() if answer.ok else {}
     except (requests.RequestException, ValueError):
         return ["api-server"]
-    return [name for name in PARTS if (states.get(name) or {}).get("status") != "healthy"]
+    return [name for name in PARTS if not is_well(name, states.get(name) or {}, since)]
+
+
+def is_well(name: str, state: Json, since: datetime | None) -> bool:
+    """Whether a component reports itself healthy, with a heartbeat of late."""
+    said = state.get(f"latest_{name}_heartbeat")
+    is_late = since is not None and said is not None and datetime.fromisoformat(str(said)) < since
+    return state.get("status") == "healthy" and not is_late
 
 
 def missing_dags(place: Place) -> list[str]:
@@ -43,26 +54,24 @@ def missing_dags(place: Place) -> list[str]:
 
 
 def wait_until_ready(
-    place: Place,
-    processes: Sequence[Process],
-    logs: Path,
-    *,
-    say: Say,
-    halt: threading.Event,
-    timeout_s: float = 240.0,
+    place: Place, keep: Callable[[Sequence[str]], None], *, say: Say, halt: threading.Event, timeout_s: float = 240.0
 ) -> None:
-    """Return when the place is healthy and knows its DAGs; raise `Unavailable` with the end of a log otherwise.
+    """Return when the place is healthy and knows its DAGs; raise `Unavailable` otherwise.
 
-    Another thread sets `halt` to end the waiting early.
+    `keep` starts what does not run; it is asked again and again, and told which components are silent. Another thread
+    sets `halt` to end the waiting early.
     """
-    deadline = time.monotonic() + timeout_s
+    since, deadline = datetime.now(UTC), time.monotonic() + timeout_s
+    silent: list[str] = []
     told: list[str] = []
-    while waiting := (unhealthy(place) or missing_dags(place)):
-        for process in processes:
-            if not process.alive:
-                raise Unavailable(f"{process.name} ended while it started", got=tail(logs / f"{process.name}.log"))
+    while True:
         if halt.is_set():
             raise Unavailable(f"the start of {place.name} was interrupted")
+        keep([name.replace("_", "-") for name in silent])
+        silent = unhealthy(place, since=since)
+        waiting = silent or missing_dags(place)
+        if not waiting:
+            return
         if time.monotonic() > deadline:
             parts = ", ".join(waiting)
             raise Unavailable(
