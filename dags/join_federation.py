@@ -67,7 +67,7 @@ TASKS = {
     "fingerprint": "Sends statistics of the training cases. No image, no name and no date goes with them.",
     "wait_for_recipe": "Waits until the centre has merged all fingerprints into one recipe. Costs no worker.",
     "preprocess": "Prepares this site's cases as the recipe says. It may take hours and much disk.",
-    "start_rounds": "Starts the first stint of the rounds. Its button leads there.",
+    "start_rounds": "Starts the first stint of the rounds. A button under Details leads there.",
     "wait_for_rounds": "Waits for the last round. Costs no worker; the tab Federation shows how far the run is.",
     "local_model": "Trains a model on this site's patients alone, if the charter asks for the comparison.",
     "wait_for_others": "Waits for the other sites' local models. Costs no worker.",

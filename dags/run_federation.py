@@ -193,7 +193,7 @@ TASKS = {
     "Costs no worker.",
     "recipe": "Merges the fingerprints into one recipe and publishes it with the first weights. Red: too few sites "
     "take part; their reasons stand there.",
-    "start_rounds": "Starts the first stint of the rounds. Its button leads there.",
+    "start_rounds": "Starts the first stint of the rounds. A button under Details leads there.",
     "wait_for_rounds": "Waits for the last round. Costs no worker; the tab Federation shows how far the run is.",
     "share_local_models": "Passes the sites' local models on, if the charter asks for the comparison.",
     "wait_for_evaluation": "Waits until the sites have tested all models. Costs no worker.",

@@ -203,13 +203,17 @@ def shoot_form(page: Page, seen: Walk, place: str, account: str, dag_id: str, fi
 
 
 def shoot_charter(page: Page, seen: Walk) -> None:
-    """What the custodian of site A is asked."""
+    """What the custodian of site A is asked, and the same charter in the tab *Governance*."""
     question_for(person(seen.plan, "A", "custodian"), "join_federation", timeout_s=600)
     shoot(page, seen, "A", "custodian", "required_actions", "charter", wait_for="Take part")
     page.get_by_text("Take part").first.click()
     page.get_by_text("What leaves this site").first.wait_for(timeout=30_000)
     page.wait_for_timeout(1500)
     page.screenshot(path=seen.images / "charter.png")
+    shoot(page, seen, "A", "custodian", "plugin/governance", "governance-charter", wait_for="Governance")
+    page.frame_locator("iframe").get_by_role("link", name=seen.plan.run).click()
+    page.frame_locator("iframe").get_by_text("What is asked").wait_for(timeout=30_000)
+    page.screenshot(path=seen.images / "governance-charter.png")
     page.goto("about:blank")
 
 
@@ -321,7 +325,7 @@ def test_every_report_is_one_file_that_needs_no_network(walk: Walk) -> None:
 PICTURES = [
     "site-dags", "prepare-cohort-form", "required-actions", "sign-off", "quality-tab", "cohort-report", "case-report",
     "viewer", "charter", "join-federation", "governance-tab", "federation-runs", "federation-tab",
-    "federation-report", "predict-form", "run-federation-form",
+    "federation-report", "predict-form", "run-federation-form", "governance-charter",
 ]  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from konsil.settings import Settings
 ROOT = Path(__file__).parents[2]
 GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
 PEOPLE = {"staff", "reviewer", "custodian", "operator", "data-scientist", "ml-engineer", "it"}
-AIRFLOW = {"Dags", "Trigger", "Browse", "Required Actions", "Reject"}
+AIRFLOW = {"Dags", "Trigger", "Browse", "Required Actions", "Reject", "Details"}
 TEMPLATES = tuple(f"{place}/templates/*.{kind}" for place in ("plugins", "src/konsil/quality") for kind in ("j2", "js"))
 FENCED = re.compile(r"^ *```.*?^ *```$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"^ {4}\S.*$", re.MULTILINE)
