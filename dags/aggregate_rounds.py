@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from airflow.sdk import Param, dag
 
+from operators.explain import explain
 from operators.run_phase import RunPhaseOperator
 from operators.stint import StintOperator
 from operators.wait import WaitOperator
@@ -38,10 +39,25 @@ FORM = {
 DOC = """
 ### Aggregate rounds
 
-Started by *Run federation*; nobody needs to trigger it by hand. One run of this DAG is a **stint**: wait until a round
-can be closed (all active sites answered, or the deadline passed with a quorum), average, publish, wait warm for the
-next updates, go on. When the sites are slower than the centre's patience, the next stint waits without a worker.
+**For** the central operator, to look at: *Run federation* starts it, and nobody triggers it by hand. One run of this
+DAG is a **stint**: wait, average, hand over.
+
+- **Goes in:** the updates of the sites, as they lie in the buckets.
+- **What happens:** *Wait for updates* costs no worker. *Average* closes a round when all active sites have answered,
+  or when the deadline has passed and the quorum holds; it publishes the model, waits warm for the next updates, and
+  goes on.
+- **Comes out:** a global model per round, and the next stint, whose note says what was waited for.
+- **Can go wrong:** an update cannot be used (the round goes on without it, if the quorum bears it); too few sites
+  answer; the work is killed, or the store is away.
+- **What to do:** nothing, at first: *Average* is tried again and ends with the same model. Below the quorum the run is
+  aborted with the reason: talk to the sites, then start a new run.
 """
+
+TASKS = {
+    "wait": "Waits until there is something to average. Costs no worker.",
+    "aggregate": "Checks the updates, averages them and publishes the model, round after round.",
+    "next_stint": "Starts the next stint where the rounds are not over; skipped at the end.",
+}
 
 
 @dag(
@@ -77,8 +93,9 @@ def aggregate_rounds() -> None:
         until="{{ params.until }}",
         patience_s="{{ params.patience_s }}",
         state="{{ ti.xcom_pull(task_ids='aggregate')['state'] }}",
+        said="{{ ti.xcom_pull(task_ids='aggregate')['sentence'] }}",
     )
     wait >> aggregate >> next_stint
 
 
-aggregate_rounds()
+explain(aggregate_rounds(), TASKS)

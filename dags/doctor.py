@@ -7,17 +7,23 @@ from datetime import timedelta
 from airflow.sdk import dag
 
 from operators.doctor import DoctorOperator
+from operators.explain import explain
 
 DOC = """
 ### Doctor
 
-Trigger this when something does not go on, after an upgrade, and after a restore. No field has to be filled in.
+**For** anybody: when something does not go on, after an upgrade, and after a restore. No field has to be filled in.
 
 - **Goes in:** nothing; it looks at this place's home, keys, store, clock, audit log, disk, graphics card, nnU-Net
   folders, versions and dcm2niix.
 - **Comes out:** one line each in the log of *Examine*, with what to do. It changes nothing.
 - **Can go wrong:** the task fails if something that this place needs does not work; its last line says what.
+- **What to do:** what that line says; then trigger it again. Give the log to IT where you cannot.
 """
+
+TASKS = {
+    "examine": "`konsil doctor`, line by line in the log. Red: something that this place needs does not work.",
+}
 
 
 @dag(
@@ -30,7 +36,7 @@ Trigger this when something does not go on, after an upgrade, and after a restor
     default_args={"owner": "site staff", "retries": 2, "retry_delay": timedelta(seconds=10)},
 )
 def doctor() -> None:
-    DoctorOperator(task_id="examine", task_display_name="Examine", doc_md="`konsil doctor`, line by line in the log.")
+    DoctorOperator(task_id="examine", task_display_name="Examine")
 
 
-doctor()
+explain(doctor(), TASKS)

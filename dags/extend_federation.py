@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from airflow.sdk import Asset, AssetWatcher, dag
 
+from operators.explain import explain
 from operators.extension import ExtensionsOperator
 from operators.stint import StintOperator
 from operators.triggers import ExtensionTrigger
@@ -15,10 +16,20 @@ EXTENSIONS = Asset("konsil_extensions", watchers=[AssetWatcher(name="control", t
 DOC = """
 ### Extend federation
 
-Starts by itself when the central operator has extended a run after its end (`konsil steer extend`), as far as the
-charter that the custodians accepted allows. It starts the stints of *Train rounds* (at a site) or *Aggregate rounds*
-(at the centre); they do the additional rounds, the tests after them, and store the model.
+**For** the central operator, to look at: it starts by itself, at every place, when a run was extended after its end
+(*More rounds…* in the tab **Federation**, or `konsil steer extend`).
+
+- **Goes in:** the operator's signed word, as far as the charter that the custodians accepted allows.
+- **Comes out:** stints of *Train rounds* (at a site) or *Aggregate rounds* (at the centre), which do the additional
+  rounds and the tests after them, and store the model.
+- **Can go wrong:** the store is away: it is tried again for a quarter of an hour.
+- **What to do:** nothing. A site that does not want more rounds leaves the run.
 """
+
+TASKS = {
+    "extensions": "Reads which runs go on, and after which round.",
+    "start_rounds": "Starts the stints that do the new rounds and all that follows.",
+}
 
 
 @dag(
@@ -45,4 +56,4 @@ def extend_federation() -> None:
     ).expand_kwargs(found.output)
 
 
-extend_federation()
+explain(extend_federation(), TASKS)

@@ -8,6 +8,7 @@ from airflow.sdk import Asset, AssetWatcher, Param, dag
 
 from operators.approve_charter import ApproveCharterOperator
 from operators.decide import DecideOperator
+from operators.explain import explain
 from operators.others import OthersOperator
 from operators.stint import StintOperator
 from operators.take_part import TakePartOperator
@@ -40,19 +41,40 @@ FORM = {
 DOC = """
 ### Join federation
 
-Starts by itself when a charter addressed to this site lies in the bucket. The site only ever opens **outbound**
-connections.
+**For** the data custodian, who decides under **Required Actions**. It starts by itself when a charter addressed to
+this site lies in the bucket; the site only ever opens **outbound** connections.
 
-1. The charter's signature is checked.
-2. The **data custodian** reads under *Required Actions* what would leave the site, chooses the cohort, and approves,
-   approves as standing policy, or refuses. Nothing is sent before that but the answer itself; without an answer nothing
-   happens. Where a standing policy covers the charter, nobody is asked; anything outside it asks again.
-3. Statistics of the cohort (a *fingerprint*) go to the centre, which sends back one common recipe.
-4. The rounds run in *Train rounds*. Images never leave; encrypted weights do.
-5. Every model is tested on this site's held-out patients, and the final model is stored here.
-
-Stop or restart anything at any time: it continues where it was.
+- **Goes in:** the centre's signed charter, the custodian's decision, and a frozen cohort of this site. Where a standing
+  policy covers the charter, nobody is asked; anything outside it asks again.
+- **What happens:** statistics of the cohort (a *fingerprint*) go to the centre, which sends back one common recipe. The
+  rounds run in *Train rounds*. Then every model is tested on this site's held-out patients.
+- **Comes out:** the model and the report, stored here (tab **Federation**). Images never leave; encrypted weights and
+  figures do, as the charter says. Before the decision nothing is sent, and without an answer nothing happens.
+- **Can go wrong:** the cohort does not fit the charter; the learner or the cohort changed after the decision, which
+  makes it void; the store is away; the run ends without this site.
+- **What to do:** the log's last line says which. Void: trigger this with the run's name, and the custodian is asked
+  again. Away: nothing, it is tried again. Stop or restart anything at any time: it continues where it was.
 """
+
+TASKS = {
+    "verify_charter": "Checks that the charter is really the centre's, and reads what it asks.",
+    "others": "Starts this DAG for other charters that came at the same moment. Nearly always skipped.",
+    "approve": "Asks the custodian: approve, approve as standing policy, or refuse. Red where a field was left empty: "
+    "clear it, and the custodian is asked again.",
+    "decide": "Signs and keeps the decision. Red where the cohort does not fit the charter: clear the question before "
+    "it with what follows.",
+    "answer": "Tells the centre yes or no. After a no, everything that follows is skipped.",
+    "fingerprint": "Sends statistics of the training cases. No image, no name and no date goes with them.",
+    "wait_for_recipe": "Waits until the centre has merged all fingerprints into one recipe. Costs no worker.",
+    "preprocess": "Prepares this site's cases as the recipe says. It may take hours and much disk.",
+    "start_rounds": "Starts the first stint of the rounds. A button under Details leads there.",
+    "wait_for_rounds": "Waits for the last round. Costs no worker; the tab Federation shows how far the run is.",
+    "local_model": "Trains a model on this site's patients alone, if the charter asks for the comparison.",
+    "wait_for_others": "Waits for the other sites' local models. Costs no worker.",
+    "evaluate": "Tests every model on this site's held-out patients.",
+    "wait_for_final": "Waits until the centre releases the model. Costs no worker.",
+    "store_model": "Keeps the model with its card, and writes the report.",
+}
 
 
 @dag(
@@ -135,4 +157,4 @@ def after_the_rounds() -> WaitOperator:
     return wait_for_rounds
 
 
-join_federation()
+explain(join_federation(), TASKS)

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from airflow.sdk import Param, dag
 
+from operators.explain import explain
 from operators.export_model import ExportModelOperator
 from operators.predict import PredictOperator
 
@@ -33,15 +34,25 @@ FORM = {
 }
 
 DOC = """
-### Predict
+### Predict lesions
 
-Draws lesion masks for every case of a prepared cohort with a model of a federation this site took part in. The masks,
-a table of the lesions (CSV and JSON) and a page with pictures lie in the cohort's derivatives; DICOM segmentations
-that refer to the source FLAIR in `work/<cohort>/segmentations`. A case without lesions gets no segmentation; the page
-says so.
+**For** site staff.
+
+- **Goes in:** a prepared cohort, and the name of a federation this site took part in: its model is stored here.
+- **Comes out:** a lesion mask for every case, a table of the lesions (CSV and JSON) and a page with pictures, in the
+  cohort's derivatives; DICOM segmentations that refer to the source FLAIR, in `work/<cohort>/segmentations`. A case
+  without lesions gets no segmentation; the page says so.
+- **Can go wrong:** there is no such model here; the cohort lacks an image the model needs; a case cannot be read and is
+  set aside with its reason, while the others go on.
+- **What to do:** the last line of the log says what lacks. Trigger it again: masks that are there are not drawn twice.
 
 Research use only, not a medical device: no mask replaces a radiologist's look.
 """
+
+TASKS = {
+    "predict": "Draws the masks, measures the lesions, writes table, page and DICOM segmentations.",
+    "export_model": "Writes the model as a zip for nnU-Net into the site's folder exports. Skipped unless asked for.",
+}
 
 
 @dag(
@@ -51,7 +62,7 @@ Research use only, not a medical device: no mask replaces a radiologist's look.
     schedule=None,
     catchup=False,
     params=FORM,
-    tags=["site", "prediction"],
+    tags=["site", "images"],
     default_args={"owner": "site staff", "retries": 2, "retry_delay": timedelta(seconds=10)},
 )
 def predict() -> None:
@@ -71,4 +82,4 @@ def predict() -> None:
     )
 
 
-predict()
+explain(predict(), TASKS)

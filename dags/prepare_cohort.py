@@ -10,6 +10,7 @@ from operators.batches import BatchOperator
 from operators.choose import ChooseOperator
 from operators.convert import ConvertOperator
 from operators.deidentify import DeidentifyOperator
+from operators.explain import explain
 from operators.freeze import FreezeOperator
 from operators.mask import MaskOperator
 from operators.orient import OrientOperator
@@ -78,19 +79,40 @@ FORM = {
 DOC = """
 ### Prepare cohort
 
-Put DICOM into the inbox of your site and trigger this. The form asks for a name.
+**For** site staff; a reviewer chooses and signs.
 
-1. The series are sorted into cases. A case is one patient at one time with **T1w and FLAIR**. Where two series are
-   equally good, a reviewer is asked under **Required Actions**.
-2. Each case is de-identified, converted, oriented, masked, registered and measured. A case that cannot go on is
-   **set aside with its reason**; the others go on.
-3. The report appears under the tab **Quality**. There a reviewer walks through the cases and accepts or excludes them.
-4. The reviewer signs the cohort under **Required Actions**; what was decided in the tab counts.
-5. The cohort is frozen: hashed, split by patient, and ready for a federation. A frozen cohort never changes.
+- **Goes in:** DICOM in the site's inbox, or in the folder you name, and a name for the cohort. A case is one patient on
+  one day with **T1w and FLAIR**.
+- **What happens:** series are sorted into cases; each case is de-identified, converted, oriented, masked, registered
+  and measured. Under the tab **Quality** a reviewer accepts or excludes cases, and signs under **Required Actions**.
+- **Comes out:** a frozen cohort: hashed, split by patient, ready for a federation. It never changes again.
+- **Can go wrong:** a case lacks a series or does not fit together. It is **set aside with its reason**, and the others
+  go on. A task is red only where nothing came through, or the machine did not do its part.
+- **What to do:** read the last line of the red task's log, mend what it names, and trigger this again with the same
+  name: it continues where it stopped. A frozen cohort takes no more images: give the new one a new name.
 
-Running it again with the same name continues where it stopped.
 Research use only, not a medical device.
 """
+
+TASKS = {
+    "scan": "Sorts the series of the inbox into cases: which is the T1w, which the FLAIR. What it cannot use it sets "
+    "aside with a reason. Red: no DICOM was found, or a frozen cohort has this name.",
+    "choose": "Asks a reviewer which of several equally good series to take. Skipped where nothing has to be chosen.",
+    "settle": "Sorts again, with the reviewer's choices. Skipped where nothing was chosen.",
+    "batches": "Cuts the cases into batches, which are worked on side by side.",
+    "batch.deidentify": "Removes names, dates and everything else that may tell who a patient is. A case in which "
+    "something may remain is set aside.",
+    "batch.convert": "Makes NIfTI images of the DICOM and checks their geometry: no slice lacks, none lies elsewhere.",
+    "batch.orient": "Turns all images the same way.",
+    "batch.mask": "Finds the brain in each image.",
+    "batch.register": "Lays the T1w over the FLAIR of the same day, and says how well they fit.",
+    "batch.qc": "Measures the quality of each case and says pass, warn or fail, with reasons. The reviewer decides.",
+    "report": "Writes a page for every case and one for the cohort. They are under the tab Quality.",
+    "sign_off": "Asks a reviewer to sign the cohort. Reject ends this and freezes nothing. Skipped where no case came "
+    "through: the report says why.",
+    "freeze": "Hashes the cases and splits the patients into training, validation and test. Red where the report "
+    "changed after the signature: clear the task that writes the report, and sign again.",
+}
 
 
 @task_group(group_id="batch", group_display_name="Prepare each batch")
@@ -114,7 +136,7 @@ def batch(cases: list[str]) -> None:
     schedule=None,
     catchup=False,
     params=FORM,
-    tags=["site", "preparation"],
+    tags=["site", "images"],
     render_template_as_native_obj=True,
     default_args={
         "owner": "site staff",
@@ -160,4 +182,4 @@ def prepare_cohort() -> None:
     scan >> choose >> settle >> batches >> prepared >> report >> sign_off >> freeze
 
 
-prepare_cohort()
+explain(prepare_cohort(), TASKS)

@@ -8,6 +8,7 @@ from airflow.sdk import Param, dag
 
 from konsil.federation.charter import Charter
 from konsil.federation.strategies.choice import NAMES
+from operators.explain import explain
 from operators.forms import choices, field
 from operators.publish_charter import PublishCharterOperator
 from operators.run_phase import RunPhaseOperator
@@ -172,16 +173,32 @@ FORM = {
 DOC = """
 ### Run federation
 
-Fill in the form: it becomes the **charter** that every site's custodian accepts or refuses.
+**For** the central operator.
 
-1. The charter is published, signed by the centre.
-2. Sites answer and send statistics of their cohorts; the centre merges them into **one recipe** and the first weights.
-3. The rounds run in *Aggregate rounds*.
-4. Each site tests the models on its held-out patients.
-5. The model is released, and the report appears under the tab **Federation**.
-
-A site that stays silent does not stop the others as long as the quorum holds; the report says who was missing.
+- **Goes in:** the form. It becomes the **charter** that every site's custodian accepts or refuses.
+- **What happens:** sites answer and send statistics of their cohorts; the centre merges them into **one recipe** and
+  the first weights. The rounds run in *Aggregate rounds*. Each site tests the models on its held-out patients.
+- **Comes out:** the model, released to every site, and the report under the tab **Federation**.
+- **Can go wrong:** the form breaks a rule (*Publish the charter* is red, nothing was published); too few sites accept
+  (*Make one recipe* is red, with their reasons); too few answer a round. A silent site does not stop the others as long
+  as the quorum holds; the report says who was missing.
+- **What to do:** correct the form, or talk to the sites, and start again under a new name. To pause, exclude, extend or
+  abort: the run's page in the tab **Federation**. Tasks that turn yellow are tried again by themselves.
 """
+
+TASKS = {
+    "publish_charter": "Checks the form against the charter's rules, signs it and publishes it. Red: the log names the "
+    "field; nothing was published.",
+    "wait_for_answers": "Waits for every custodian's answer and for the fingerprints, until the charter's deadlines. "
+    "Costs no worker.",
+    "recipe": "Merges the fingerprints into one recipe and publishes it with the first weights. Red: too few sites "
+    "take part; their reasons stand there.",
+    "start_rounds": "Starts the first stint of the rounds. A button under Details leads there.",
+    "wait_for_rounds": "Waits for the last round. Costs no worker; the tab Federation shows how far the run is.",
+    "share_local_models": "Passes the sites' local models on, if the charter asks for the comparison.",
+    "wait_for_evaluation": "Waits until the sites have tested all models. Costs no worker.",
+    "release": "Releases the model to every site and writes the report.",
+}
 
 
 @dag(
@@ -238,4 +255,4 @@ def run_federation() -> None:
     wait_for_rounds >> share_local_models >> wait_for_evaluation >> release
 
 
-run_federation()
+explain(run_federation(), TASKS)

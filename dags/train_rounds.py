@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from airflow.sdk import Param, dag
 
+from operators.explain import explain
 from operators.stint import StintOperator
 from operators.take_part import TakePartOperator
 from operators.wait import WaitOperator
@@ -38,14 +39,25 @@ FORM = {
 DOC = """
 ### Train rounds
 
-Started by *Join federation*; nobody needs to trigger it by hand. One run of this DAG is a **stint**:
+**For** site staff, to look at: *Join federation* starts it, and nobody triggers it by hand. One run of this DAG is a
+**stint**: wait, train, hand over.
 
-1. *Wait* costs no worker and no graphics card.
-2. *Train* does a round, publishes its update, waits warm for the next global model, and goes on.
-3. When the others are slower than the site's patience, the stint ends and the next one waits.
-
-Whatever a stint knew lies in the bucket and in the site's folder, so a retry continues at the same round.
+- **Goes in:** the newest global model in the bucket, and the site's preprocessed cases.
+- **What happens:** *Wait for the global model* costs no worker and no graphics card. *Train* does a round, publishes
+  its update, waits warm for the next model, and goes on. When the others are slower than the site's patience, the
+  stint ends.
+- **Comes out:** one update per round, encrypted for the centre, and the next stint, whose note says what was waited
+  for.
+- **Can go wrong:** the work is killed, memory runs out, the card is full, the store is away, training goes astray.
+- **What to do:** nothing, at first: *Train* is tried again up to ten times, and continues at the same round, because
+  what a stint knew lies in the bucket and in the site's folder. If it is red, mend what its log names and clear it.
 """
+
+TASKS = {
+    "wait": "Waits for the next global model. Costs no worker and no graphics card.",
+    "train": "Trains round after round, and publishes each update. Yellow: it is tried again at the same round.",
+    "next_stint": "Starts the next stint where the rounds are not over; skipped at the end.",
+}
 
 
 @dag(
@@ -81,8 +93,9 @@ def train_rounds() -> None:
         until="{{ params.until }}",
         patience_s="{{ params.patience_s }}",
         state="{{ ti.xcom_pull(task_ids='train')['state'] }}",
+        said="{{ ti.xcom_pull(task_ids='train')['sentence'] }}",
     )
     wait >> train >> next_stint
 
 
-train_rounds()
+explain(train_rounds(), TASKS)

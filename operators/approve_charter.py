@@ -16,6 +16,7 @@ from konsil.federation.policy import read_bound
 from konsil.files import read_json
 from konsil.settings import Settings
 from konsil.types import Json
+from operators.links import CharterLink
 from operators.people import assigned
 from operators.summary import plain
 
@@ -36,6 +37,7 @@ class ApproveCharterOperator(HITLOperator):  # type: ignore[misc]  # the provide
     """
 
     template_fields = ("subject", "body", "charter")
+    operator_extra_links = (CharterLink(),)
 
     def __init__(self, *, charter: Any, **kwargs: Any) -> None:
         super().__init__(

@@ -12,6 +12,8 @@ from airflow.sdk import BaseOperator, BaseOperatorLink
 from airflow.sdk.exceptions import DagRunTriggerException
 from airflow.sdk.types import TaskInstanceKey
 
+LONGEST_NOTE = 1000  # characters, the width of Airflow's column
+
 
 class DagRunLink(BaseOperatorLink):
     """The button at a task that leads to the DAG run it started."""
@@ -41,8 +43,10 @@ class DagRunOperator(BaseOperator):
         self.trigger_dag_id = trigger_dag_id
         self.started: str | None = None
 
-    def start(self, run_id: str, conf: dict[str, Any]) -> None:
+    def start(self, run_id: str, conf: dict[str, Any], *, note: str = "") -> None:
         """Have the task runner start `run_id` with `conf`; the task is skipped where that run exists already.
+
+        `note`: what Airflow shows beside the run. A run can be given one only from outside (decision 035).
 
         :raises DagRunTriggerException: always; this is how a task asks for it
         """
@@ -58,4 +62,5 @@ class DagRunOperator(BaseOperator):
             failed_states=[],
             poke_interval=60,
             deferrable=False,
+            note=note[:LONGEST_NOTE] or None,
         )

@@ -8,6 +8,7 @@ from airflow.sdk import Context
 
 from konsil.types import Json
 from operators.base import KonsilOperator
+from operators.links import CharterLink
 
 
 class DecideOperator(KonsilOperator):
@@ -18,6 +19,7 @@ class DecideOperator(KonsilOperator):
     """
 
     template_fields = ("run_name", "decision")
+    operator_extra_links = (CharterLink(),)
 
     def __init__(self, *, run_name: str, decision: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -12,6 +12,7 @@ from konsil.files import write_json
 from konsil.settings import Settings
 from konsil.types import Json
 from operators.base import KonsilOperator
+from operators.links import CohortLink
 
 
 class FreezeOperator(KonsilOperator):
@@ -25,6 +26,7 @@ class FreezeOperator(KonsilOperator):
     """
 
     template_fields = ("cohort", "sign_off", "seed", "validation_share", "test_share")
+    operator_extra_links = (CohortLink(),)
 
     def __init__(
         self,

@@ -18,6 +18,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowRescheduleExcept
 
 from konsil.types import Json
 from operators.base import KonsilOperator
+from operators.links import RunLink, RunReportLink
 
 HELD_S = 20.0
 
@@ -29,6 +30,7 @@ class PartyOperator(KonsilOperator):
     """
 
     template_fields: Sequence[str] = ("run_name", "patience_s", "until")
+    operator_extra_links = (RunLink(), RunReportLink())
     is_retried = True  # a peer's message may be late, and a custodian may have to decide again
 
     def __init__(

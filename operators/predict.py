@@ -9,6 +9,7 @@ from typing import Any
 from konsil.errors import BadInput
 from konsil.settings import Settings
 from operators.base import KonsilOperator
+from operators.links import LesionLink
 
 MODEL_NAME = re.compile(r"[a-z0-9][a-z0-9-]{2,40}")
 ROUNDS = {"result": "", "best": "best", "last": "last"}
@@ -33,6 +34,7 @@ class PredictOperator(KonsilOperator):
     """
 
     template_fields = ("cohort", "model", "which")
+    operator_extra_links = (LesionLink(),)
 
     def __init__(self, *, cohort: str, model: str, which: str = "result", **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -1,30 +1,17 @@
-"""The step `konsil report` as an Airflow task, with a button that opens the page."""
+"""The step `konsil report` as an Airflow task."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import BaseOperatorLink, Context
-from airflow.sdk.bases.operator import BaseOperator
-from airflow.sdk.configuration import conf
+from airflow.sdk import Context
 
 from konsil.cohort.folder import SiteFolder
 from konsil.files import sha256_of
 from konsil.settings import Settings
 from konsil.types import Json
 from operators.base import KonsilOperator
-
-
-class QualityReportLink(BaseOperatorLink):
-    """Opens the cohort's report; the page lies behind Airflow's own login (plugins/reports.py)."""
-
-    name = "Quality report"
-
-    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
-        """The address, below the path prefix of this instance."""
-        cohort = getattr(operator, "cohort", "")
-        base = str(conf.get("api", "base_url", fallback="")).rstrip("/")
-        return f"{base}/konsil/quality/{cohort}/cohort.html"
+from operators.links import CohortLink
 
 
 class ReportOperator(KonsilOperator):
@@ -34,7 +21,7 @@ class ReportOperator(KonsilOperator):
     """
 
     template_fields = ("cohort",)
-    operator_extra_links = (QualityReportLink(),)
+    operator_extra_links = (CohortLink(),)
 
     def __init__(self, *, cohort: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)

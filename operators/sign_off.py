@@ -13,6 +13,7 @@ from konsil.quality.review import split_reviews
 from konsil.settings import Settings
 from konsil.types import Json
 from operators.decisions import read_decisions, with_reviews
+from operators.links import CohortLink
 from operators.people import assigned
 from operators.summary import cohort_markdown, reviews_markdown
 
@@ -32,6 +33,7 @@ class SignOffOperator(ApprovalOperator):  # type: ignore[misc]  # the provider p
     """
 
     template_fields = ("subject", "body", "cohort", "report")
+    operator_extra_links = (CohortLink(),)
 
     def __init__(self, *, cohort: str, report: Any, **kwargs: Any) -> None:
         text: dict[str, Any] = {"type": ["null", "string"], "format": "multiline"}

@@ -19,9 +19,10 @@ class StintOperator(DagRunOperator):
     :param after: the round that an extension follows; 0 for the charter's own rounds (templated)
     :param until: the phase whose end is also that of the stints: rounds, or release in an extension (templated)
     :param state: how the stint before ended; anything but `waiting` starts nothing (templated)
+    :param said: the same in a sentence; becomes the note of the new run (templated)
     """
 
-    template_fields = ("run_name", "number", "patience_s", "after", "until", "state", "trigger_dag_id")
+    template_fields = ("run_name", "number", "patience_s", "after", "until", "state", "said", "trigger_dag_id")
 
     def __init__(
         self,
@@ -32,6 +33,7 @@ class StintOperator(DagRunOperator):
         after: Any = 0,
         until: str = "rounds",
         state: Any = "waiting",
+        said: Any = "",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -41,6 +43,7 @@ class StintOperator(DagRunOperator):
         self.after = after
         self.until = until
         self.state = state
+        self.said = said
 
     def execute(self, context: Context) -> None:
         """Start the next stint, or skip: the rounds are over."""
@@ -50,4 +53,5 @@ class StintOperator(DagRunOperator):
         patience = None if self.patience_s in (None, "", "None") else float(self.patience_s)
         stretch = f"{self.run_name}__after_{after:04d}" if after else self.run_name
         conf = {"run": self.run_name, "stint": number, "patience_s": patience, "after": after, "until": self.until}
-        self.start(f"{stretch}__stint_{number:04d}", conf)
+        note = f"Before this stint: {self.said}" if self.said else ""
+        self.start(f"{stretch}__stint_{number:04d}", conf, note=note)

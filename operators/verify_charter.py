@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from konsil.types import Json
 from operators.base import KonsilOperator
+from operators.links import CharterLink
 
 
 class VerifyCharterOperator(KonsilOperator):
@@ -21,6 +22,7 @@ class VerifyCharterOperator(KonsilOperator):
     """
 
     template_fields = ("run_name",)
+    operator_extra_links = (CharterLink(),)
 
     def __init__(self, *, run_name: str = "", **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -17,6 +17,8 @@ IDS = {
     "prepare_cohort", "join_federation", "train_rounds", "predict", "run_federation", "aggregate_rounds",
     "extend_federation", "doctor",
 }  # fmt: skip
+PARTS = ("**For**", "**Goes in:**", "**Comes out:**", "**Can go wrong:**", "**What to do:**")
+TAGS = {"site", "centre", "images", "federation", "stint", "health"}
 
 ALONE = """
 import sys, importlib.util
@@ -75,11 +77,16 @@ def test_each_explains_itself(bag: Any, name: str) -> None:
     dag = bag.dags[name]
     assert dag.dag_display_name != name
     assert len(dag.doc_md) > 100
+    assert [part for part in PARTS if part not in dag.doc_md] == []
     assert {"site", "centre"} & dag.tags
+    assert dag.tags <= TAGS
     assert dag.owner not in ("", "airflow")
     assert dag.description
+    assert len(dag.description) <= 60
+    assert "\n" not in dag.description
     for task in dag.tasks:
         assert task.task_display_name != task.task_id, f"{task.task_id} has no plain name"
+        assert len(task.doc_md or "") >= 20, f"{task.task_id} is not explained"
 
 
 @pytest.mark.parametrize("name", sorted(IDS))

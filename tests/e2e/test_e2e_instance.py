@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import quote
 
 import pytest
 import requests
@@ -90,6 +91,29 @@ def test_an_empty_inbox_ends_in_a_sentence_in_the_log(site: Site) -> None:
     assert f"konsil.cli scan {site.place.home / 'inbox'} --cohort ms-1" in log
     assert "konsil: " in log
     assert "Traceback" not in log.split("Task failed")[0]
+
+
+def test_a_question_has_a_button_to_the_report_while_it_waits_for_a_person(site: Site) -> None:
+    """The inbox is empty, so the report that was there before is put in place of the one that would be written."""
+    cohort = site.place.home / "cohorts" / "ms-2"
+    image, page = "sub-a/ses-1/anat/sub-a_ses-1_T1w.nii.gz", "derivatives/konsil/reports/cohort.html"
+    for path in (cohort / image, cohort / page):
+        path.parent.mkdir(parents=True)
+        path.write_text("the report")
+    run = site.client.trigger("prepare_cohort", {"cohort": "ms-2"})
+    assert site.client.wait("prepare_cohort", run, timeout_s=120) == "failed"
+    report = next(task for task in site.client.tasks("prepare_cohort", run) if task.task_id == "report")
+    site.client.set_state("prepare_cohort", run, report, "success")
+    again = {"dag_run_id": run, "task_ids": ["sign_off"], "dry_run": False, "only_failed": False}
+    site.client.call("POST", "dags/prepare_cohort/clearTaskInstances", again)
+    deadline = time.monotonic() + 120
+    while not site.client.questions("prepare_cohort", run):
+        assert time.monotonic() < deadline, f"nobody is asked: {state_of(site, run, 'sign_off')}"
+        time.sleep(0.5)
+    links = site.client.call("GET", f"dags/prepare_cohort/dagRuns/{quote(run)}/taskInstances/sign_off/links")
+    assert list(links["extra_links"]) == ["Quality report"]
+    header = {"Authorization": f"Bearer {site.client._token}"}
+    assert requests.get(links["extra_links"]["Quality report"], headers=header, timeout=30).text == "the report"
 
 
 def state_of(site: Site, run: str, task_id: str) -> str | None:

@@ -28,7 +28,7 @@ from konsil.demo.preparing import finish_preparing, sign_off, start_preparing
 from konsil.demo.voice import Voice
 from konsil.files import read_json
 from konsil.stack import supervisor
-from konsil.stack.places import make_plan, read_plan
+from konsil.stack.places import CENTRE, make_plan, read_plan
 
 pytestmark = pytest.mark.e2e
 
@@ -80,7 +80,8 @@ def prepare(seen: Walk, page: Page, voice: Voice) -> None:
     """All three cohorts; at site A the pages are looked at."""
     plan = seen.plan
     shoot(page, seen, "A", "staff", "dags", "site-dags", wait_for="Prepare cohort")
-    shoot_form(page, seen)
+    shoot_form(page, seen, "A", "staff", "prepare_cohort", "Name of the cohort")
+    shoot_form(page, seen, "A", "staff", "predict", "Which of its rounds")
     runs = {site: start_preparing(plan, site) for site in plan.sites}
     question_for(person(plan, "A", "reviewer"), "prepare_cohort", timeout_s=600)
     shoot(page, seen, "A", "reviewer", "required_actions", "required-actions", wait_for="Sign off")
@@ -132,6 +133,7 @@ def decide(tab: FrameLocator, key: str, where: Locator | None = None) -> None:
 def federate(seen: Walk, page: Page, voice: Voice) -> None:
     """The federation, with everything of site B killed while round 2 runs and started again."""
     plan = seen.plan
+    shoot_form(page, seen, CENTRE, "operator", "run_federation", "Name of the federation")
     run = start_federation(plan, voice)
     shoot_charter(page, seen)
     for site in plan.sites:
@@ -190,23 +192,28 @@ def shoot(page: Page, seen: Walk, place: str, account: str, path: str, name: str
     page.screenshot(path=seen.images / f"{name}.png")
 
 
-def shoot_form(page: Page, seen: Walk) -> None:
-    """The trigger form of *Prepare cohort*."""
-    shoot(page, seen, "A", "staff", "dags/prepare_cohort", "prepare-cohort", wait_for="Prepare cohort")
+def shoot_form(page: Page, seen: Walk, place: str, account: str, dag_id: str, first: str) -> None:
+    """The trigger form of a DAG, whose first field is named `first`."""
+    name = f"{dag_id.replace('_', '-')}-form"
+    shoot(page, seen, place, account, f"dags/{dag_id}", name, wait_for="Trigger")
     page.get_by_role("button", name="Trigger").first.click()
-    page.get_by_text("Name of the cohort").first.wait_for(timeout=30_000)
+    page.get_by_text(first).first.wait_for(timeout=30_000)
     page.wait_for_timeout(500)
-    page.screenshot(path=seen.images / "prepare-cohort-form.png")
+    page.screenshot(path=seen.images / f"{name}.png")
 
 
 def shoot_charter(page: Page, seen: Walk) -> None:
-    """What the custodian of site A is asked."""
+    """What the custodian of site A is asked, and the same charter in the tab *Governance*."""
     question_for(person(seen.plan, "A", "custodian"), "join_federation", timeout_s=600)
     shoot(page, seen, "A", "custodian", "required_actions", "charter", wait_for="Take part")
     page.get_by_text("Take part").first.click()
     page.get_by_text("What leaves this site").first.wait_for(timeout=30_000)
     page.wait_for_timeout(1500)
     page.screenshot(path=seen.images / "charter.png")
+    shoot(page, seen, "A", "custodian", "plugin/governance", "governance-charter", wait_for="Governance")
+    page.frame_locator("iframe").get_by_role("link", name=seen.plan.run).click()
+    page.frame_locator("iframe").get_by_text("What is asked").wait_for(timeout=30_000)
+    page.screenshot(path=seen.images / "governance-charter.png")
     page.goto("about:blank")
 
 
@@ -318,7 +325,7 @@ def test_every_report_is_one_file_that_needs_no_network(walk: Walk) -> None:
 PICTURES = [
     "site-dags", "prepare-cohort-form", "required-actions", "sign-off", "quality-tab", "cohort-report", "case-report",
     "viewer", "charter", "join-federation", "governance-tab", "federation-runs", "federation-tab",
-    "federation-report",
+    "federation-report", "predict-form", "run-federation-form", "governance-charter",
 ]  # fmt: skip
 
 

@@ -55,3 +55,18 @@ def test_a_stint_that_started_links_to_its_run() -> None:
     with pytest.raises(DagRunTriggerException):
         stint.execute({})
     assert link.get_link(stint, ti_key=None).endswith("/dags/train_rounds/runs/one__stint_0001")
+
+
+@pytest.mark.parametrize(("said", "note"), [("Waiting for C.", "Before this stint: Waiting for C."), ("", None)])
+def test_the_note_of_a_stint_says_how_the_one_before_it_ended(said: str, note: str | None) -> None:
+    stint = StintOperator(task_id="stint", trigger_dag_id="train_rounds", run_name="one", number="2", said=said)
+    with pytest.raises(DagRunTriggerException) as raised:
+        stint.execute({})
+    assert raised.value.note == note
+
+
+def test_a_note_fits_into_airflows_column() -> None:
+    stint = StintOperator(task_id="stint", trigger_dag_id="train_rounds", run_name="one", number="2", said="x" * 2000)
+    with pytest.raises(DagRunTriggerException) as raised:
+        stint.execute({})
+    assert len(raised.value.note) == 1000

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from konsil.errors import BadInput
 from konsil.trust.audit import Audit, Published
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -89,3 +95,47 @@ def test_several_writers_make_one_chain(audit):
 
 def test_the_log_is_for_this_user_only(audit):
     assert audit.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_specification_lists_every_event_with_its_facts():
+    written, listed = events_written(), events_listed()
+    assert set(written) == set(listed)
+    for event, facts in written.items():
+        assert facts - set(re.findall(r"\w+", listed[event])) == set(), event
+
+
+def events_listed() -> dict[str, str]:
+    """Event → the line of docs/formats/audit.md that tells of it."""
+    table = (ROOT / "docs" / "formats" / "audit.md").read_text().split("| event | where |")[1].split("\n\n")[0]
+    return {event: line for line in table.splitlines() for event in re.findall(r"`([^`]+)`", line.split("|")[1])}
+
+
+def events_written() -> dict[str, set[str]]:
+    """Event → the facts that stand where the library writes it; those it hands on as a whole are not seen."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / "src" / "konsil").rglob("*.py"):
+        text = path.read_text()
+        if "trust.audit import" in text:
+            for function in (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)):
+                for event, facts in appended(function):
+                    found.setdefault(event, set()).update(facts)
+    return found
+
+
+def appended(function: ast.FunctionDef) -> Iterator[tuple[str, set[str]]]:
+    """(event, facts) of every call `Audit(…).append(…)` or `…_audit.append(…)`; an event may be chosen just before."""
+    chosen = {
+        node.targets[0].id: node.value
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    for call in ast.walk(function):
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "append"):
+            continue
+        log = ast.unparse(call.func.value)
+        if log.startswith("Audit(") or log.endswith("_audit"):
+            event = call.args[0]
+            named = chosen[event.id] if isinstance(event, ast.Name) else event
+            choices = [named.body, named.orelse] if isinstance(named, ast.IfExp) else [named]
+            for choice in choices:
+                yield ast.literal_eval(choice), {fact.arg for fact in call.keywords if fact.arg}
