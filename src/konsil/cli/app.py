@@ -2,7 +2,7 @@
 
 Verb modules import nothing heavy at their top, so that `konsil --help` answers at once and works without the extras.
 A `KonsilError` ends as one sentence on stderr, never as a traceback, with exit code 1; where trying again may help (a
-server or the machine did not do its part) with that of the setting `try_later`, by which Airflow's tasks tell the two apart.
+server or the machine failed) with that of the setting `try_later`: by it Airflow's tasks tell the two apart.
 """
 
 from __future__ import annotations
