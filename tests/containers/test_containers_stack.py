@@ -17,7 +17,8 @@ from typing import Any
 
 import pytest
 
-from konsil.stack.secrets import Wish, make
+from konsil.stack.secrets import make
+from konsil.stack.wishes import Wish
 from tests.containers.engine import ROOT, STANDINS, compose, docker
 
 pytestmark = pytest.mark.containers

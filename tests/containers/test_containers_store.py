@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from konsil.stack.secrets import STORE_NAME, Wish, make
+from konsil.stack.secrets import make
+from konsil.stack.wishes import STORE_NAME, Wish
 from tests.containers.engine import compose, docker
 from tests.containers.test_containers_stack import wait_until_healthy
 

@@ -5,11 +5,15 @@ import stat
 from pathlib import Path
 
 import pytest
+import typer
 from cryptography import x509
+from typer.testing import CliRunner
 
+from konsil.cli.init import register
 from konsil.errors import BadInput
 from konsil.stack.container import configure
-from konsil.stack.secrets import Wish, make
+from konsil.stack.secrets import make
+from konsil.stack.wishes import Wish, standing
 from tests.stack.test_stack_configuration import settings
 
 TRIAL = Wish("all-in-one", "hospital.example", ("A", "B", "C"))
@@ -27,13 +31,92 @@ def test_every_secret_of_a_trial_is_its_own(tmp_path: Path) -> None:
     assert set(logins) == {"centre", "A", "B", "C"}
 
 
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def test_nothing_is_written_over_and_nobody_else_can_enter(tmp_path: Path) -> None:
     make(TRIAL, tmp_path / "s")
-    before = {path: path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file()}
-    with pytest.raises(BadInput, match="not written over"):
-        make(TRIAL, tmp_path / "s")
-    assert {path: path.read_bytes() for path in (tmp_path / "s").rglob("*") if path.is_file()} == before
+    before = content(tmp_path / "s")
+    assert make(TRIAL, tmp_path / "s") == {}
+    assert content(tmp_path / "s") == before
     assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o700
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis").write_text("years of work")
+    with pytest.raises(BadInput, match="nothing is written over"):
+        make(TRIAL, tmp_path / "other")
+    assert content(tmp_path / "other") == {"thesis": b"years of work"}
+
+
+@pytest.mark.parametrize("profile", ["centre", "all-in-one"])
+@pytest.mark.parametrize("named", [("B",), ("A", "B"), ("a", "B")])
+def test_a_site_is_added_later_and_all_else_stays(profile: str, named: tuple[str, ...], tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    make(Wish(profile, "hospital.example", ("A",)), folder)
+    (folder / "stack.env").write_text((folder / "stack.env").read_text() + "KONSIL_A_UI=8444")
+    (folder / "centre" / "tls" / "server.crt").chmod(0o644)
+    (folder / "centre" / "tls" / "server.crt").write_text("the hospital's own")
+    before = content(folder)
+    logins = make(Wish(profile, "", named), folder)
+    after = content(folder)
+    old, new = (json.loads(each.pop("store/users.json"))["users"] for each in (before, after))
+    assert {name: new[name] for name in old} == old
+    assert set(new) - set(old) == {"site-b"}
+    assert new["site-b"]["secret"].encode() == after["store/site-b.key"]
+    assert {name: after[name] for name in before} == before
+    assert set(logins) == (set() if profile == "centre" else {"B"})
+    found = standing(folder)
+    assert found is not None
+    assert (found.profile, found.host, [site.upper() for site in found.sites]) == (
+        profile,
+        "hospital.example",
+        ["A", "B"],
+    )
+
+
+def test_what_an_interrupted_run_left_out_is_made(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    make(TRIAL, folder)
+    whole = content(folder)
+    for name in ("c/database", "ca.pem", "stack.env", "store/site-b.policy.json", "a/tls/server.crt"):
+        (folder / name).unlink()
+    assert make(TRIAL, folder) == {}
+    found = content(folder)
+    assert set(found) == set(whole)
+    assert {name for name in whole if found[name] != whole[name]} == {"a/tls/server.crt", "a/tls/server.key"}
+
+
+@pytest.mark.parametrize(
+    ("wish", "word"),
+    [
+        (Wish("centre", "", ("A",)), "another profile"),
+        (Wish("all-in-one", "elsewhere.example", ("A",)), "another host"),
+        (Wish("all-in-one", "", ("A", "D")), "number"),
+        (Wish("all-in-one", "", ("../D",)), "name"),
+    ],
+)
+def test_a_stack_is_not_turned_into_another(wish: Wish, word: str, tmp_path: Path) -> None:
+    make(TRIAL, tmp_path / "s")
+    before = content(tmp_path / "s")
+    with pytest.raises(BadInput, match=word):
+        make(wish, tmp_path / "s")
+    assert content(tmp_path / "s") == before
+
+
+def test_the_verb_says_what_it_kept_and_what_it_added(tmp_path: Path) -> None:
+    register(app := typer.Typer())
+    words = ["init", "all-in-one", "--dir", str(tmp_path / "s"), "--sites"]
+    first = CliRunner().invoke(app, [*words, "A,B"])
+    again = CliRunner().invoke(app, [*words, "A,B"])
+    later = CliRunner().invoke(app, [*words, "C"])
+    assert len(first.stdout.splitlines()) == 2 + 2 * 4
+    assert "Kept" not in first.stderr
+    assert again.stdout == ""
+    assert "Kept as they were: A, B." in again.stderr
+    assert "Added: no site." in again.stderr
+    assert {line.split()[0] for line in later.stdout.splitlines()} == {"C"}
+    assert "Added: C." in later.stderr
+    assert "restart minio" in later.stderr
 
 
 def test_a_site_alone_gets_no_store_and_a_sites_key_opens_its_bucket_only(tmp_path: Path) -> None:

@@ -1,10 +1,14 @@
-"""`konsil init`: keys, passwords and certificates of the container stack, once. `konsil component` is for them."""
+"""`konsil init`: keys, passwords and certificates of the container stack. `konsil component` is for them."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
+
+if TYPE_CHECKING:
+    from konsil.stack.wishes import Wish
 
 
 def register(app: typer.Typer) -> None:
@@ -14,18 +18,26 @@ def register(app: typer.Typer) -> None:
     def init(
         profile: str = typer.Argument(help="centre, site, or all-in-one for a trial on one machine."),
         sites: str = typer.Option(..., "--sites", help="Names of the sites, such as A,B,C; of a site its own."),
-        host: str = typer.Option("localhost", "--host", help="Name under which people reach this machine."),
-        folder: Path = typer.Option(Path("konsil-stack"), "--dir", help="New folder for what is made."),
+        host: str = typer.Option(
+            "", "--host", help="Name under which people reach this machine; localhost if not set."
+        ),
+        folder: Path = typer.Option(Path("konsil-stack"), "--dir", help="Folder for what is made."),
     ) -> None:
-        """Make the secrets of the container stack in a new folder, and print the logins once."""
+        """Make the secrets of the container stack, and print the logins once. Again with more sites: add these."""
         from konsil.cli.stack import names
-        from konsil.stack.secrets import Wish, make
+        from konsil.stack.secrets import make
+        from konsil.stack.wishes import Wish, standing
 
+        before = standing(folder)
         logins = make(Wish(profile, host, tuple(names(sites))), folder)
         for place, accounts in logins.items():
             for account, password in accounts.items():
                 typer.echo(f"{place:10} {account:10} {password}")
-        typer.echo("These logins are not shown again. Start with:", err=True)
+        if logins:
+            typer.echo("These logins are not shown again.", err=True)
+        if before:
+            report(before, standing(folder) or before)
+        typer.echo("Start with:", err=True)
         typer.echo(f"docker-compose --env-file {folder}/stack.env --profile {profile} up --detach", err=True)
 
     @app.command(hidden=True, epilog="Example: konsil component scheduler")
@@ -36,3 +48,12 @@ def register(app: typer.Typer) -> None:
         from konsil.stack.container import become
 
         become(name)
+
+
+def report(before: Wish, after: Wish) -> None:
+    """Say what a second run kept and what it added."""
+    new = [site for site in after.sites if site not in before.sites]
+    typer.echo(f"Kept as they were: {', '.join(before.sites) or 'no site'}.", err=True)
+    typer.echo(f"Added: {', '.join(new) or 'no site'}.", err=True)
+    if new and after.profile != "site":
+        typer.echo("The store reads its users at its start: docker-compose … restart minio", err=True)
