@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from konsil.federation.strategies.choice import AsymFedAvgChoice, Choice, FedAdamChoice, FedAvgChoice, KrumChoice
-from konsil.parties.decision import in_words
+from konsil.parties.decision import in_words, spoken
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,11 @@ from konsil.parties.decision import in_words
 )
 def test_the_strategy_is_named_with_what_is_set(rule: Choice, words: str) -> None:
     assert in_words(rule) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(7 * 86400, "7 days"), (86400, "24 hours"), (2.5 * 86400, "2 days"), (1800, "30 minutes"), (90, "90 seconds")],
+)
+def test_a_length_of_time_is_told_as_people_tell_it(seconds: float, words: str) -> None:
+    assert spoken(seconds) == words

@@ -91,8 +91,15 @@ def in_lines(charter: Charter) -> list[str]:
         f"Settings of the learner: {settings or 'its defaults'}.",
         f"A round closes with at least {charter.quorum.sites} of {len(charter.sites)} sites and "
         f"{charter.quorum.share_of_cases:.0%} of the cases.",
-        f"Your answer is waited for until {charter.deadlines.answer_s / 86400:g} days after the charter came.",
+        f"Your answer is waited for until {spoken(charter.deadlines.answer_s)} after the charter came.",
     ]
+
+
+def spoken(seconds: float) -> str:
+    """A length of time in the largest unit of which it holds at least two, rounded down: "7 days", "30 minutes"."""
+    units = (("days", 86400), ("hours", 3600), ("minutes", 60))
+    name, size = next(((name, size) for name, size in units if seconds >= 2 * size), ("seconds", 1))
+    return f"{int(seconds // size)} {name}"
 
 
 def privacy_lines(charter: Charter) -> list[str]:
