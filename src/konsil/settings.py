@@ -50,7 +50,7 @@ class Settings(BaseSettings):
     image: str = Field(
         default="",
         pattern=r"^(sha256:[0-9a-f]{64})?$",
-        description="Digest of the container image konsil runs in, set by the image; approvals are pinned to it.",
+        description="Digest (or name@digest) of the image that does the work here; approvals are pinned to it.",
     )
 
     reviewed_only: bool | None = Field(
@@ -122,6 +122,11 @@ class Settings(BaseSettings):
             wrong = error.errors(include_input=False, include_url=False)[0]
             name = "".join(str(part) for part in wrong["loc"][:1]).upper()
             raise BadSetting(f"the setting KONSIL_{name} is not usable", got=wrong["msg"]) from None
+
+    @field_validator("image", mode="before")
+    @classmethod
+    def _is_the_digest_of_a_reference(cls, value: object) -> object:
+        return value.rpartition("@")[2] if isinstance(value, str) else value
 
     @field_validator("reviewers", "custodians", "receive_peers", "door_reads", mode="before")
     @classmethod

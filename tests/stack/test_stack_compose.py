@@ -68,6 +68,14 @@ def test_secrets_come_from_files_and_none_stands_here() -> None:
             assert "PASSWORD" not in name or (name.endswith("_FILE") and value.startswith("/run/secrets/"))
 
 
+def test_the_image_that_is_told_is_the_image_that_runs() -> None:
+    for name in SERVICES:
+        if name.endswith(("-scheduler", "-api")):
+            assert COMPOSE["services"][name]["environment"]["KONSIL_IMAGE"] == "${KONSIL_WORKER_IMAGE:-}"
+        if name.endswith("-scheduler"):
+            assert COMPOSE["services"][name]["image"] == "${KONSIL_WORKER_IMAGE:-konsil/worker}"
+
+
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.parent.name)
 def test_an_image_is_pinned_and_never_root(path: Path) -> None:
     text = path.read_text()

@@ -10,8 +10,9 @@ from cryptography import x509
 from typer.testing import CliRunner
 
 from konsil.cli.init import register
-from konsil.errors import BadInput
-from konsil.stack.container import configure
+from konsil.errors import BadInput, KonsilError
+from konsil.settings import Settings
+from konsil.stack.container import become, configure
 from konsil.stack.secrets import make
 from konsil.stack.wishes import Wish, standing
 from tests.stack.test_stack_configuration import settings
@@ -72,6 +73,31 @@ def test_a_site_is_added_later_and_all_else_stays(profile: str, named: tuple[str
         "hospital.example",
         ["A", "B"],
     )
+
+
+def test_the_workers_image_is_named_by_digest_and_stays(tmp_path: Path) -> None:
+    digest = "sha256:" + "0af" * 21 + "b"
+    for number, reference in enumerate((digest, f"registry.example:5000/konsil/worker@{digest}")):
+        folder = tmp_path / str(number)
+        make(Wish("site", "h.example", ("A",), reference), folder)
+        assert f"KONSIL_WORKER_IMAGE={reference}\n" in (folder / "stack.env").read_text()
+        assert Settings(image=reference).image == digest
+        before = content(folder)
+        make(Wish("site", "", ("A",)), folder)
+        with pytest.raises(BadInput, match="another worker image"):
+            make(Wish("site", "", ("A",), "sha256:" + "1" * 64), folder)
+        assert content(folder) == before
+    with pytest.raises(BadInput, match="not pinned"):
+        make(Wish("site", "h.example", ("A",), "konsil/worker:1"), tmp_path / "tag")
+    assert not (tmp_path / "tag").exists()
+
+
+def test_a_container_whose_image_is_not_a_digest_does_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KONSIL_IMAGE", "konsil/worker:1")
+    with pytest.raises(KonsilError, match="KONSIL_IMAGE is not usable"):
+        become("scheduler", tmp_path / "no-secret", tmp_path / "run")
 
 
 def test_what_an_interrupted_run_left_out_is_made(tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ def register(app: typer.Typer) -> None:
             "", "--host", help="Name under which people reach this machine; localhost if not set."
         ),
         folder: Path = typer.Option(Path("konsil-stack"), "--dir", help="Folder for what is made."),
+        worker: str = typer.Option(
+            "", "--worker", help="Image that does the work, by digest: approvals and reviews hold for it alone."
+        ),
     ) -> None:
         """Make the secrets of the container stack, and print the logins once. Again with more sites: add these."""
         from konsil.cli.stack import names
@@ -29,7 +32,7 @@ def register(app: typer.Typer) -> None:
         from konsil.stack.wishes import Wish, standing
 
         before = standing(folder)
-        logins = make(Wish(profile, host, tuple(names(sites))), folder)
+        logins = make(Wish(profile, host, tuple(names(sites)), worker), folder)
         for place, accounts in logins.items():
             for account, password in accounts.items():
                 typer.echo(f"{place:10} {account:10} {password}")

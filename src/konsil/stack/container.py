@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from konsil.errors import BadInput, Unavailable
 from konsil.files import read_json, write_bytes, write_json
+from konsil.settings import Settings
 from konsil.stack.configuration import link_dags, sections
 from konsil.stack.places import Place
 from konsil.types import Json
@@ -69,6 +70,7 @@ def become(component: str, secret: Path = SECRET, folder: Path = FOLDER) -> NoRe
     """Turn this process into `component` once the database is there: the scheduler makes it, the others wait."""
     if component not in COMPONENTS:
         raise BadInput("there is no such component", expected=", ".join(COMPONENTS), got=component)
+    Settings()  # what is not usable is told here, not by every task
     place = configure(secret, folder)
     environment = os.environ | {"AIRFLOW_HOME": str(place.airflow_home), "FORWARDED_ALLOW_IPS": "*"}
     airflow = [sys.executable, "-m", "airflow"]

@@ -22,7 +22,7 @@ from pathlib import Path
 from konsil.files import read_json, write_bytes, write_json
 from konsil.stack.accounts import roles
 from konsil.stack.places import CENTRE, Place
-from konsil.stack.wishes import PORTS, Wish, standing, united
+from konsil.stack.wishes import PORTS, WORKER, Wish, standing, united
 from konsil.storage.policies import user_policy
 from konsil.trust.authority import Authority
 from konsil.trust.roster import GLOBAL, bucket_of
@@ -114,7 +114,8 @@ def unless_there(path: Path, content: bytes) -> None:
 
 def environment(wish: Wish, folder: Path) -> dict[str, str]:
     """The variables of the compose file; none of them is secret."""
-    return {"COMPOSE_PROJECT_NAME": "konsil", "KONSIL_STACK": str(folder.resolve()), "KONSIL_STORE_NAME": wish.store}
+    made = {"COMPOSE_PROJECT_NAME": "konsil", "KONSIL_STACK": str(folder.resolve()), "KONSIL_STORE_NAME": wish.store}
+    return made | ({WORKER: wish.worker} if wish.worker else {})
 
 
 def write_environment(path: Path, variables: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ folder is its own record: a place is there with its `place.json`, a site of a ce
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ PORTS = {CENTRE: 8443, "a": 8444, "b": 8445, "c": 8446}
 STORE_NAME = "store.konsil.internal"
 MOST = {CENTRE: 100, "site": 1, "all-in-one": len(SLOTS) - 1}
 LOCAL = "localhost"
+WORKER = "KONSIL_WORKER_IMAGE"
+PINNED = re.compile(r"([a-z0-9][\w.:/-]*@)?sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,13 @@ class Wish:
     """What is to be set up: a centre with its sites, one site, or both for a trial.
 
     `host` is the name under which people reach this machine (empty: the one it has, else localhost), `sites` the sites'
-    names (of the profile `site`: one).
+    names (of the profile `site`: one), `worker` the image that does the work, by digest (empty: by tag).
     """
 
     profile: str
     host: str
     sites: tuple[str, ...]
+    worker: str = ""
 
     @property
     def places(self) -> dict[str, str]:
@@ -64,9 +68,17 @@ def standing(folder: Path) -> Wish | None:
         raise BadInput("a place before another one is gone", expected="a, then b, then c", got=", ".join(slots))
     host = [str(given["address"]).removeprefix("https://").rpartition(":")[0] for given in made.values()]
     if CENTRE in made and not sites:
-        return Wish(CENTRE, host[0], tuple(sites_of(folder / "store" / "users.json")))
+        return Wish(CENTRE, host[0], tuple(sites_of(folder / "store" / "users.json")), worker_of(folder))
     profile = "all-in-one" if CENTRE in made else "site" if made else ""
-    return Wish(profile, host[0] if host else "", tuple(sites))
+    return Wish(profile, host[0] if host else "", tuple(sites), worker_of(folder))
+
+
+def worker_of(folder: Path) -> str:
+    """The image that `stack.env` names for the work; empty where it names none."""
+    env = folder / "stack.env"
+    lines = env.read_text(encoding="utf-8").splitlines() if env.is_file() else []
+    named = [line.partition("=")[2].strip() for line in lines if line.startswith(f"{WORKER}=")]
+    return named[-1] if named else ""
 
 
 def sites_of(users: Path) -> list[str]:
@@ -83,11 +95,12 @@ def united(wish: Wish, there: Wish | None) -> Wish:
     there = there or Wish("", "", ())
     same(wish.profile, there.profile, "profile")
     same(wish.host, there.host, "host")
+    same(wish.worker, there.worker, "worker image")
     known = {name.lower() for name in there.sites}
     new = [name for name in wish.sites if name.lower() not in known]
-    check(Wish(wish.profile, LOCAL, wish.sites))
-    whole = Wish(wish.profile, there.host or wish.host or LOCAL, (*there.sites, *new))
-    check(whole)
+    check(Wish(wish.profile, LOCAL, wish.sites, wish.worker))
+    whole = Wish(wish.profile, there.host or wish.host or LOCAL, (*there.sites, *new), there.worker or wish.worker)
+    check(Wish(whole.profile, whole.host, whole.sites))
     return whole
 
 
@@ -96,7 +109,7 @@ def same(asked: str, there: str, what: str) -> None:
     if asked and there and asked != there:
         raise BadInput(
             f"the folder holds a stack of another {what}, and what is there is not changed", expected=there, got=asked,
-            hint="Name a new folder with --dir",
+            hint="Name a new folder with --dir; an image is changed in stack.env",
         )  # fmt: skip
 
 
@@ -105,6 +118,11 @@ def check(wish: Wish) -> None:
     check_names(wish.sites)
     if wish.profile not in MOST:
         raise BadInput("there is no such profile", expected="centre, site or all-in-one", got=wish.profile)
+    if wish.worker and not PINNED.fullmatch(wish.worker):
+        raise BadInput(
+            "the image of the worker is not pinned", expected="name@sha256:… or an ID, sha256:…",
+            got=wish.worker, hint="docker image inspect --format '{{.Id}}' konsil/worker",
+        )  # fmt: skip
     if not 1 <= len(wish.sites) <= MOST[wish.profile]:
         raise BadInput(
             "the number of sites does not fit", expected=f"1 to {MOST[wish.profile]}", got=str(len(wish.sites))
