@@ -6,10 +6,11 @@ import json
 
 import typer
 
+from konsil.cli import listing
+from konsil.cli.listing import JSON
 from konsil.settings import Settings
 
 verbs = typer.Typer(no_args_is_help=True, help="Standing policies: charters this site accepts without asking again.")
-JSON = typer.Option(False, "--json", help="Print JSON instead of words.")
 
 
 def register(app: typer.Typer) -> None:
@@ -42,14 +43,8 @@ def list_policies(as_json: bool = JSON) -> None:
             f"until {one.policy.expires:%Y-%m-%d}, signed by {one.policy.by}"
         )
 
-    found = policies(Settings().home)
-    if as_json:
-        typer.echo(json.dumps([one.as_json() for one in found], indent=2, ensure_ascii=False))
-        return
-    for one in found:
-        typer.echo(told(one))
-    if not found:
-        typer.echo("This site has no standing policy: every charter asks a custodian.")
+    nothing = "This site has no standing policy: every charter asks a custodian."
+    listing.show(policies(Settings().home), told, nothing=nothing, as_json=as_json)
 
 
 @verbs.command()

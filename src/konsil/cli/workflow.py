@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from konsil.cli import workflow_people
+from konsil.cli import listing, workflow_people
+from konsil.cli.listing import JSON
 from konsil.errors import BadInput
 from konsil.settings import Settings
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 ABOUT = "Workflows: which learner was published, who reviewed it, whose reviews count here."
 verbs = typer.Typer(no_args_is_help=True, help=ABOUT)
-JSON = typer.Option(False, "--json", help="Print JSON instead of words.")
 NAME = typer.Argument(..., help="Full name, such as nnunet-ms@1.2.")
 KEY = typer.Option(..., "--key", help="Your folder of 'konsil workflow key'.")
 FOLDER = typer.Option(None, "--folder", help="Folder of workflows; default: <KONSIL_HOME>/workflows.")
@@ -67,13 +67,7 @@ def list_workflows(folder: Path | None = FOLDER, as_json: bool = JSON) -> None:
     from konsil.parties.workflows import workflows
 
     found = workflows(place(folder), trusted(Settings().home))
-    if as_json:
-        typer.echo(json.dumps([one.as_json() for one in found], indent=2, ensure_ascii=False))
-        return
-    for one in found:
-        typer.echo(line_of(one))
-    if not found:
-        typer.echo("No workflow was published here.")
+    listing.show(found, line_of, nothing="No workflow was published here.", as_json=as_json)
 
 
 def line_of(one: Published) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import typer
 
+from konsil.cli import listing
 from konsil.settings import Settings
 
 BY = typer.Option(..., "--by", help="Who decides that at this place.")
@@ -66,19 +66,16 @@ def dismiss(
     typer.echo(f"The reviews of {name} do not count here any more.")
 
 
-def list_reviewers(as_json: bool = typer.Option(False, "--json", help="Print JSON instead of words.")) -> None:
+def list_reviewers(as_json: bool = listing.JSON) -> None:
     """Whose reviews count here, or did.
 
     Example: konsil workflow reviewers
     """
-    from konsil.parties.reviewers import reviewers
+    from konsil.parties.reviewers import Reviewer, reviewers
 
-    found = [one.as_json() for one in reviewers(Settings().home)]
-    if as_json:
-        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
-        return
-    for one in found:
-        told = one["why"] or f"fingerprint {one['fingerprint']}, trusted by {one['by']} on {one['at'][:10]}"
-        typer.echo(f"{one['name'] or 'a record'}: {one['state']}. {told}")
-    if not found:
-        typer.echo("No reviewer is trusted here.")
+    def told(one: Reviewer) -> str:
+        found = one.as_json()
+        why = found["why"] or f"fingerprint {found['fingerprint']}, trusted by {found['by']} on {found['at'][:10]}"
+        return f"{found['name'] or 'a record'}: {found['state']}. {why}"
+
+    listing.show(reviewers(Settings().home), told, nothing="No reviewer is trusted here.", as_json=as_json)
