@@ -27,7 +27,9 @@ def test_kubernetes_accepts_the_manifest(manifest: dict[str, Any], version: str)
 
 def test_a_manifest_that_is_wrong_would_be_refused() -> None:
     with pytest.raises(kubernetes_validate.ValidationError):
-        kubernetes_validate.validate({**POD, "spec": {"containers": [{"name": "base", "immage": "x"}]}}, "1.37", strict=True)
+        kubernetes_validate.validate(
+            {**POD, "spec": {"containers": [{"name": "base", "immage": "x"}]}}, "1.37", strict=True
+        )
 
 
 def test_pods_are_as_confined_as_containers() -> None:
@@ -43,7 +45,12 @@ def test_pods_are_as_confined_as_containers() -> None:
 
 
 def test_the_chart_starts_each_component_as_compose_does() -> None:
-    for part, key in {"scheduler": "scheduler", "api": "apiServer", "dag-processor": "dagProcessor", "triggerer": "triggerer"}.items():
+    for part, key in {
+        "scheduler": "scheduler",
+        "api": "apiServer",
+        "dag-processor": "dagProcessor",
+        "triggerer": "triggerer",
+    }.items():
         assert VALUES[key]["args"] == COMPOSE[f"a-{part}"]["command"]
         assert VALUES[key]["waitForMigrations"] == {"enabled": False}
     assert POD["spec"]["containers"][0]["command"] == ["konsil", "component", container.TASK, "--"]

@@ -71,9 +71,7 @@ def settings(place: Place, given: Json) -> dict[str, dict[str, str]]:
     return table
 
 
-def become(
-    component: str, secret: Path = SECRET, folder: Path = FOLDER, *, arguments: Sequence[str] = ()
-) -> NoReturn:
+def become(component: str, secret: Path = SECRET, folder: Path = FOLDER, *, arguments: Sequence[str] = ()) -> NoReturn:
     """Turn this process into `component` once the database is there: the scheduler makes it, the others wait.
 
     `task`: into the command line `arguments`, with the place's settings written beside it; a pod's work begins so.
