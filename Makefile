@@ -49,6 +49,7 @@ images: $(READY) ## Take the pictures of docs/images anew, with a real browser.
 test-all: $(READY) lint ## All tests and the whole demo.
 	@sh scripts/need_chromium.sh
 	@sh scripts/need_programs.sh
+	@sh scripts/need_redis.sh
 	@$(BIN)/python -m pytest -m "demo or not demo" tests/e2e tests/demo
 	@KONSIL_FUZZ=10000 $(BIN)/python -m pytest $(BESIDE) -m "not containers" --ignore=tests/e2e --ignore=tests/demo
 

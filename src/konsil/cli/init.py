@@ -45,12 +45,13 @@ def register(app: typer.Typer) -> None:
 
     @app.command(hidden=True, epilog="Example: konsil component scheduler")
     def component(
-        name: str = typer.Argument(help="api-server, scheduler, dag-processor or triggerer."),
+        name: str = typer.Argument(help="api-server, scheduler, dag-processor, triggerer, worker or task."),
+        arguments: list[str] | None = typer.Argument(None, help="Of task: the command line, after --."),
     ) -> None:
         """Run one Airflow component of a place; the entry of the stack's containers."""
         from konsil.stack.container import become
 
-        become(name)
+        become(name, arguments=arguments or ())
 
 
 def report(before: Wish, after: Wish) -> None:

@@ -20,6 +20,7 @@ PART = {
     "scheduler": "scheduler",
     "dag-processor": "dag_processor",
     "triggerer": "triggerer",
+    "worker": "metadatabase",  # Airflow knows no more of a worker: what it works with is there
 }
 
 

@@ -82,7 +82,8 @@ def link_dags(place: Place) -> Path:
 def configure(place: Place) -> None:
     """Write airflow.cfg, accounts and DAG links of a place.
 
-    Keys are made once, and another database that somebody named there stays; everything else is written anew.
+    Keys are made once, and another database, executor or broker that somebody named there stays; everything else is
+    written anew.
     """
     path = place.airflow_home / "airflow.cfg"
     old = configparser.ConfigParser(interpolation=None)
@@ -108,7 +109,7 @@ def sections(place: Place, dags: Path, keys: dict[str, dict[str, str]]) -> dict[
             "dags_folder": str(dags),
             "load_examples": "False",
             "dags_are_paused_at_creation": "False",
-            "executor": "LocalExecutor",
+            "executor": kept("core", "executor", "LocalExecutor"),
             "parallelism": "3",
             "max_active_tasks_per_dag": "4",
             "dagbag_import_timeout": "150",
@@ -130,6 +131,7 @@ def sections(place: Place, dags: Path, keys: dict[str, dict[str, str]]) -> dict[
         },
         "api_auth": {"jwt_secret": kept("api_auth", "jwt_secret", secrets.token_urlsafe(64))},
         "logging": {"base_log_folder": str(place.airflow_home / "logs")},
+        "celery": {"worker_concurrency": "2", **keys.get("celery", {})},
         **LEAN,
     }
 

@@ -3,7 +3,7 @@
 The container's root is read-only. What is secret comes as one file that `konsil init` made (`/run/secrets/place`), the
 settings are written into a tmpfs at every start, and the only thing that stays is the place's volume: `/data/home` is
 KONSIL_HOME, `/data/logs` holds the logs of tasks, which the API server shows. On the place's own network its API server
-is called `api` and its database `db`.
+is called `api`, its database `db`, and the broker of a place with Celery workers `broker`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -32,7 +33,10 @@ COMPONENTS = {
     "scheduler": ("scheduler", "--skip-serve-logs"),
     "dag-processor": ("dag-processor",),
     "triggerer": ("triggerer", "--skip-serve-logs"),
+    "worker": ("celery", "worker", "--skip-serve-logs"),
 }
+TASK = "task"
+AIRFLOW = (sys.executable, "-m", "airflow")
 MIGRATOR = "scheduler"
 MIGRATED_S = 600
 
@@ -58,6 +62,7 @@ def settings(place: Place, given: Json) -> dict[str, dict[str, str]]:
         "database": {"sql_alchemy_conn": database},
         "api": {"secret_key": given["secret_key"]},
         "api_auth": {"jwt_secret": given["jwt_secret"]},
+        "celery": {"broker_url": f"redis://:{given['database_password']}@broker:6379/0"},
     }
     table = sections(place, link_dags(place), keys)
     table["core"]["execution_api_server_url"] = f"http://api:{PORT}{place.prefix}/execution/"
@@ -66,17 +71,28 @@ def settings(place: Place, given: Json) -> dict[str, dict[str, str]]:
     return table
 
 
-def become(component: str, secret: Path = SECRET, folder: Path = FOLDER) -> NoReturn:
-    """Turn this process into `component` once the database is there: the scheduler makes it, the others wait."""
-    if component not in COMPONENTS:
-        raise BadInput("there is no such component", expected=", ".join(COMPONENTS), got=component)
+def become(component: str, secret: Path = SECRET, folder: Path = FOLDER, *, arguments: Sequence[str] = ()) -> NoReturn:
+    """Turn this process into `component` once the database is there: the scheduler makes it, the others wait.
+
+    `task`: into the command line `arguments`, with the place's settings written beside it; a pod's work begins so.
+    """
+    if component not in {TASK, *COMPONENTS}:
+        raise BadInput("there is no such component", expected=", ".join([*COMPONENTS, TASK]), got=component)
+    if (component == TASK) != bool(arguments):
+        raise BadInput("a command line belongs to the component task, and to it alone", got=component)
     Settings()  # what is not usable is told here, not by every task
     place = configure(secret, folder)
     environment = os.environ | {"AIRFLOW_HOME": str(place.airflow_home), "FORWARDED_ALLOW_IPS": "*"}
-    airflow = [sys.executable, "-m", "airflow"]
+    if component == TASK:
+        os.execvpe(arguments[0], list(arguments), environment)  # noqa: S606 - a list, no shell
+    await_database(component, environment)
+    os.execve(sys.executable, [*AIRFLOW, *COMPONENTS[component]], environment)  # noqa: S606 - a list, no shell
+
+
+def await_database(component: str, environment: dict[str, str]) -> None:
+    """Let the scheduler make the database, and every other component wait for that; Unavailable if it does not come."""
     waiting = ["db", "migrate"] if component == MIGRATOR else ["db", "check-migrations", "-t", str(MIGRATED_S)]
-    end = subprocess.run([*airflow, *waiting], env=environment, capture_output=True, text=True, check=False)
+    end = subprocess.run([*AIRFLOW, *waiting], env=environment, capture_output=True, text=True, check=False)
     if end.returncode:
         last = (end.stderr.strip().splitlines() or ["no word"])[-1]
         raise Unavailable("the database of this place is not usable", got=last, hint="Is the service db healthy?")
-    os.execve(sys.executable, [*airflow, *COMPONENTS[component]], environment)  # noqa: S606 - a list, no shell
