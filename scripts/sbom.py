@@ -67,7 +67,7 @@ def main() -> None:
     debian = [(name, version, arch) for name, version, arch in (line.split("\t") for line in lines)]
     chosen.out.parent.mkdir(parents=True, exist_ok=True)
     chosen.out.write_text(bill(chosen.image, python, debian) + "\n", encoding="utf-8")
-    print(f"{chosen.image}: {len(python)} Python distributions, {len(debian)} Debian packages in {chosen.out}")
+    sys.stdout.write(f"{chosen.image}: {len(python)} Python, {len(debian)} Debian packages in {chosen.out}\n")
 
 
 if __name__ == "__main__":
