@@ -1,6 +1,8 @@
 """The whole path through four real Airflow instances and a real S3 server, with one site killed in round 2.
 
-The module's fixture walks it once, smaller than the demo; the tests below say what has to be true afterwards.
+The module's fixture walks it once, smaller than the demo; the tests below say what has to be true afterwards. Two
+charters go out: of the first, a data scientist's pilot, all three sites are needed, and one custodian refuses it, while
+another approves it *and charters like it*. The second is the operator's: there nobody asks that custodian again.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import nibabel
 import numpy as np
@@ -27,12 +30,20 @@ from konsil.demo.plan import DemoPlan, Hospital
 from konsil.demo.preparing import finish_preparing, sign_off, start_preparing
 from konsil.demo.voice import Voice
 from konsil.files import read_json
+from konsil.sdk.answers import Question
+from konsil.sdk.federation import Federation, Progress
 from konsil.stack import supervisor
-from konsil.stack.places import CENTRE, make_plan, read_plan
+from konsil.stack.accounts import passwords
+from konsil.stack.places import CENTRE, Place, make_plan, read_plan
+from tests.e2e.rights import SIMPLE, Town, answers, cells, said
 
 pytestmark = pytest.mark.e2e
 
 Search = Callable[[Iterable[Path], Iterable[str]], dict[str, list[str]]]
+PILOT = "pilot"
+REFUSAL = "Our ethics board has not agreed <script>alert(1)</script> yet."
+JOIN = "join_federation"
+SIGN = "choose series, sign a cohort off"
 
 
 @dataclass
@@ -45,6 +56,12 @@ class Walk:
     accepted: str = ""
     excluded: str = ""
     summary: dict[str, Any] = field(default_factory=dict)
+    rights: dict[tuple[str, str], list[int]] = field(default_factory=dict)
+    pilot: list[Progress] = field(default_factory=list)
+    refused: str = ""
+    asked: dict[str, int] = field(default_factory=dict)
+    followed: list[Progress] = field(default_factory=list)
+    dice: dict[str, Any] = field(default_factory=dict)
     left_after_down: list[int] = field(default_factory=list)
 
 
@@ -83,7 +100,8 @@ def prepare(seen: Walk, page: Page, voice: Voice) -> None:
     shoot_form(page, seen, "A", "staff", "prepare_cohort", "Name of the cohort")
     shoot_form(page, seen, "A", "staff", "predict", "Which of its rounds")
     runs = {site: start_preparing(plan, site) for site in plan.sites}
-    question_for(person(plan, "A", "reviewer"), "prepare_cohort", timeout_s=600)
+    question = question_for(person(plan, "A", "reviewer"), "prepare_cohort", timeout_s=600)
+    seen.rights |= answers(town(plan, sign_off=question), {SIGN: SIMPLE[SIGN]})
     shoot(page, seen, "A", "reviewer", "required_actions", "required-actions", wait_for="Sign off")
     page.get_by_text("Sign off cohort").first.click()
     page.get_by_text("set aside").first.wait_for(timeout=30_000)
@@ -130,22 +148,79 @@ def decide(tab: FrameLocator, key: str, where: Locator | None = None) -> None:
     tab.locator("#state").get_by_text("reviewer").wait_for(timeout=15_000)
 
 
+def pilot(seen: Walk, page: Page, voice: Voice) -> None:
+    """A charter of which everybody is needed: A approves it and others like it, C approves, B refuses."""
+    plan, science = seen.plan, data_scientist(seen.plan)
+    asked = {**plan.form, "run": PILOT, "quorum": {"required": plan.sites}}
+    science.launch(science.propose({name: value for name, value in asked.items() if name != "patience_s"}))
+    question = shoot_charter(page, seen)
+    others = {act: tried for act, tried in SIMPLE.items() if act != SIGN}
+    seen.rights |= answers(town(plan, charter=question), others)
+    answer_in_browser(page, seen, "A", "Approve as standing policy")
+    approve(plan, "C", voice)
+    answer_in_browser(page, seen, "B", "Refuse", reason=REFUSAL)
+    seen.pilot = list(science.follow(PILOT, timeout_s=300))
+    log = person(plan, CENTRE, "operator").log("run_federation", PILOT, "recipe")
+    seen.refused = next(line for line in log if "refused" in line)
+
+
+def data_scientist(plan: DemoPlan) -> Federation:
+    """The centre through the SDK; a data scientist has the operator's account there."""
+    (centre,) = read_plan(plan.stack).only([CENTRE])
+    return Federation.connect(centre.url, "operator", passwords(centre)["operator"], home=centre.home)
+
+
+def town(plan: DemoPlan, **questions: Question) -> Town:
+    """The centre and site A, to be asked who may do what."""
+    centre, site = read_plan(plan.stack).only([CENTRE, "A"])
+    return Town(centre, site, **questions)
+
+
+def second_run(plan: DemoPlan, site: str) -> str:
+    """The DAG run that the second charter started at a site."""
+    staff = person(plan, site, "staff")
+
+    def look() -> str | None:
+        runs = staff.runs("join_federation")
+        return runs[-1][0] if len(runs) > 1 else None
+
+    return until(look, what=f"the second charter at {site}", timeout_s=120)
+
+
+def questions_asked(plan: DemoPlan, site: str, run: str) -> int:
+    """How many questions a DAG run has asked once its decision is recorded."""
+    staff = person(plan, site, "staff")
+
+    def look() -> bool | None:
+        return any(task.task_id == "decide" and task.state == "success" for task in staff.tasks(JOIN, run)) or None
+
+    until(look, what=f"the decision of {site}", timeout_s=300)
+    return len(staff.call("GET", f"dags/{JOIN}/dagRuns/{quote(run)}/hitlDetails")["hitl_details"])
+
+
 def federate(seen: Walk, page: Page, voice: Voice) -> None:
     """The federation, with everything of site B killed while round 2 runs and started again."""
-    plan = seen.plan
+    plan, science = seen.plan, data_scientist(seen.plan)
     shoot_form(page, seen, CENTRE, "operator", "run_federation", "Name of the federation")
+    pilot(seen, page, voice)
     run = start_federation(plan, voice)
-    shoot_charter(page, seen)
     for site in plan.sites:
-        approve(plan, site, voice)
+        newest = second_run(plan, site)
+        if site != "A":
+            approve(plan, site, voice)
+        seen.asked[site] = questions_asked(plan, site, newest)
+    following = threading.Thread(target=lambda: seen.followed.extend(science.follow(plan.run, poll_s=3.0)), daemon=True)
+    following.start()
     until(lambda: rounds_done(plan) >= 1 or None, what="round 1", timeout_s=900, poll_s=0.2)
     places = read_plan(plan.stack)
     supervisor.down(places, say=voice.say, only=["B"], grace_s=0)
     seen.killed_in_round = rounds_done(plan) + 1
     supervisor.up(places, say=voice.say, only=["B"])
     follow(plan, run, voice)
+    following.join(60)
+    seen.dice = science.results(plan.run).dice.to_dict("index")
     predict(seen, voice)
-    (joined,) = person(plan, "A", "staff").runs("join_federation")
+    joined = person(plan, "A", "staff").runs(JOIN)[-1]
     shoot(
         page,
         seen,
@@ -182,6 +257,12 @@ def predict(seen: Walk, voice: Voice) -> None:
 
 def shoot(page: Page, seen: Walk, place: str, account: str, path: str, name: str, *, wait_for: str) -> None:
     """Open a page of a place as one of its people and keep a picture of it once `wait_for` can be read."""
+    show(page, seen, place, account, path, wait_for=wait_for)
+    page.screenshot(path=seen.images / f"{name}.png")
+
+
+def show(page: Page, seen: Walk, place: str, account: str, path: str, *, wait_for: str) -> None:
+    """Open a page of a place as one of its people, until `wait_for` can be read."""
     client = person(seen.plan, place, account)
     client.login()
     page.context.clear_cookies()
@@ -189,7 +270,6 @@ def shoot(page: Page, seen: Walk, place: str, account: str, path: str, name: str
     page.goto(f"{client.url}/{path}")
     page.get_by_text(wait_for).first.wait_for(timeout=60_000)
     page.wait_for_timeout(1500)  # the icons and graphs of the page arrive after its text
-    page.screenshot(path=seen.images / f"{name}.png")
 
 
 def shoot_form(page: Page, seen: Walk, place: str, account: str, dag_id: str, first: str) -> None:
@@ -202,19 +282,49 @@ def shoot_form(page: Page, seen: Walk, place: str, account: str, dag_id: str, fi
     page.screenshot(path=seen.images / f"{name}.png")
 
 
-def shoot_charter(page: Page, seen: Walk) -> None:
+def shoot_charter(page: Page, seen: Walk) -> Question:
     """What the custodian of site A is asked, and the same charter in the tab *Governance*."""
-    question_for(person(seen.plan, "A", "custodian"), "join_federation", timeout_s=600)
+    question = question_for(person(seen.plan, "A", "custodian"), JOIN, timeout_s=600)
     shoot(page, seen, "A", "custodian", "required_actions", "charter", wait_for="Take part")
     page.get_by_text("Take part").first.click()
     page.get_by_text("What leaves this site").first.wait_for(timeout=30_000)
     page.wait_for_timeout(1500)
     page.screenshot(path=seen.images / "charter.png")
     shoot(page, seen, "A", "custodian", "plugin/governance", "governance-charter", wait_for="Governance")
-    page.frame_locator("iframe").get_by_role("link", name=seen.plan.run).click()
+    page.frame_locator("iframe").get_by_role("link", name=PILOT).click()
     page.frame_locator("iframe").get_by_text("What is asked").wait_for(timeout=30_000)
     page.screenshot(path=seen.images / "governance-charter.png")
     page.goto("about:blank")
+    return question
+
+
+def answer_in_browser(page: Page, seen: Walk, site: str, option: str, *, reason: str = "") -> None:
+    """The custodian of a site answers under *Required Actions*, and again if Airflow lost the answer (3.3.2)."""
+    client = person(seen.plan, site, "custodian")
+    run = question_for(client, JOIN, timeout_s=600).run
+
+    def taken() -> bool | None:
+        if any(task.task_id == "approve" and task.state == "success" for task in client.tasks(JOIN, run)):
+            return True
+        if client.questions(JOIN, run):
+            press(page, seen, site, option, reason)
+        return None
+
+    until(taken, what=f"the answer of {site}", timeout_s=240)
+    page.goto("about:blank")
+
+
+def press(page: Page, seen: Walk, site: str, option: str, reason: str) -> None:
+    """Open the question, fill in the reason and press the button, once the question is old enough to be answered."""
+    show(page, seen, site, "custodian", "required_actions", wait_for="Take part")
+    page.get_by_text("Take part").first.click()
+    button = page.get_by_role("button", name=option, exact=True)
+    button.wait_for(timeout=30_000)
+    page.wait_for_timeout(8000)
+    if reason:
+        page.get_by_label("Reason").fill(reason)
+    button.click()
+    page.wait_for_timeout(2000)
 
 
 def test_every_round_was_done_with_every_site_although_one_was_killed(walk: Walk) -> None:
@@ -242,6 +352,56 @@ def test_what_the_reviewer_decided_in_the_tab_is_signed_with_who_and_when(walk: 
     assert all(one["by"] == "reviewer" and one["at"] and one["page_sha256"] for one in decisions.values())
     assert frozen["excluded"][walk.excluded].endswith("Head motion: ripples over the whole head")
     assert walk.accepted in {case["case"] for case in frozen["cases"]}
+
+
+def test_two_custodians_approved_by_hand_and_a_standing_policy_answered_for_the_third(walk: Walk) -> None:
+    assert walk.asked == {"A": 0, "B": 1, "C": 1}
+    decisions = {place.name: read_json(place.home / "runs" / walk.plan.run / "decision.json") for place in sites(walk)}
+    assert all(decision["accepted"] for decision in decisions.values())
+    (policy,) = (place_of(walk, "A").home / "policies").glob("*.signed")
+    assert policy.stem == PILOT
+    assert PILOT in str(decisions["A"])
+
+
+def test_a_refusal_reached_the_centre_as_a_sentence_and_nobody_else(walk: Walk) -> None:
+    assert walk.refused.endswith(f"B refused: {REFUSAL}")
+    assert walk.pilot[-1].state == "failed"
+    for place in sites(walk):
+        told = [path for path in (place.home / "runs").rglob("*") if path.is_file() and REFUSAL in read(path)]
+        assert bool(told) == (place.name == "B")
+
+
+def read(path: Path) -> str:
+    """A file as text, whatever it holds."""
+    return path.read_bytes().decode("utf-8", errors="replace")
+
+
+def sites(walk: Walk) -> tuple[Place, ...]:
+    """The three sites."""
+    return read_plan(walk.plan.stack).sites
+
+
+def place_of(walk: Walk, name: str) -> Place:
+    """One place."""
+    (found,) = read_plan(walk.plan.stack).only([name])
+    return found
+
+
+def test_a_data_scientist_followed_the_operators_run_to_its_end(walk: Walk) -> None:
+    assert [walk.followed[-1].state, walk.followed[-1].round] == ["success", 4]
+    rounds = [progress.round for progress in walk.followed]
+    assert rounds == sorted(rounds)
+    assert len(set(rounds)) >= 3, "the rounds were told while they went by"
+    assert walk.dice["federated"] == walk.summary["dice"]["federated"]
+
+
+@pytest.mark.parametrize(("act", "who", "may"), cells("**Who may what**"))
+def test_airflow_lets_people_do_what_the_table_says(walk: Walk, act: str, who: str, may: bool) -> None:
+    assert said(walk.rights[act, who]) is may, walk.rights[act, who]
+
+
+def test_the_table_names_every_act_that_was_tried(walk: Walk) -> None:
+    assert {(act, who) for act, who, _ in cells("**Who may what**")} == set(walk.rights)
 
 
 def test_every_party_holds_the_same_model(walk: Walk) -> None:
