@@ -6,6 +6,7 @@ everybody tries everything.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ import requests
 from konsil.demo.people import answer, question_for, until
 from konsil.errors import Refused
 from konsil.files import read_json
+from konsil.learners import registry
 from konsil.sdk.answers import Question
 from konsil.stack import supervisor
 from konsil.stack.accounts import passwords
@@ -24,7 +26,7 @@ from konsil.stack.places import CENTRE
 from konsil.stack.roles import ROLES
 from tests.e2e.postgres import Cluster, is_there
 from tests.e2e.rights import FAB, Town, answers, cells, said
-from tests.e2e.village import Village
+from tests.e2e.village import LEARNER, Village
 
 pytestmark = [pytest.mark.e2e, pytest.mark.demo]
 
@@ -48,10 +50,14 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     clusters = {name: Cluster() for name in (CENTRE, "A")}
     addresses = {name: cluster.start() for name, cluster in clusters.items()}
     village = Village(folder, ["A", "B"], by_hand=["B"], databases=addresses, login=FAB_LOGIN)
+    registry.LEARNERS["instant"] = "instant_learner:Instant"
+    sys.path.insert(0, str(LEARNER))
     try:
         village.up()
         yield House(village, statuses=answers(with_questions(village), FAB))
     finally:
+        sys.path.remove(str(LEARNER))
+        del registry.LEARNERS["instant"]
         village.down()
         for cluster in clusters.values():
             cluster.stop()
@@ -105,7 +111,10 @@ def test_the_custodians_answer_is_taken_in_their_name_and_reaches_the_centre(hou
     operator = village.person(CENTRE, "operator")
     ((centre_run, _),) = operator.runs("run_federation")
     assert operator.wait("run_federation", centre_run, timeout_s=240) == "failed"
-    assert any(line.endswith(f"A refused: {REASON}") for line in operator.log("run_federation", centre_run, "recipe"))
+    assert any(
+        line.endswith(f"A does not take part: {REASON}")
+        for line in operator.log("run_federation", centre_run, "recipe")
+    )
     decision = read_json(village.place("A").home / "runs" / RUN / "decision.json")
     assert (decision["accepted"], decision["by"]) == (False, "custodian")
 
