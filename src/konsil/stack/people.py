@@ -30,7 +30,7 @@ class Airflow:
     url: str
     session: requests.Session
 
-    def send(self, method: str, path: str, content: object = None) -> requests.Response:
+    def send(self, method: str, path: str, content: Json | None = None) -> requests.Response:
         """One request; Unavailable where nobody answers, Refused where the account may not."""
         try:
             answer = self.session.request(method, f"{self.url}/{path}", json=content, timeout=TIMEOUT_S)
@@ -40,7 +40,7 @@ class Airflow:
             raise Refused("this account may not change roles and accounts", hint="Log in as an Admin of this Airflow")
         return answer
 
-    def done(self, method: str, path: str, content: object = None) -> Json:
+    def done(self, method: str, path: str, content: Json | None = None) -> Json:
         """The answer to a request that has to succeed."""
         answer = self.send(method, path, content)
         if answer.status_code >= 500:

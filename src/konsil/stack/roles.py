@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TypeAlias
 
+from konsil.types import Json
+
 Permission: TypeAlias = tuple[str, str]
 
 EVERY_DAG = "DAGs"
@@ -69,7 +71,7 @@ def permissions(who: str, dag_ids: Collection[str]) -> list[Permission]:
     return sorted(ACTS[who] | on("can_edit", *own))
 
 
-def as_body(who: str, dag_ids: Collection[str]) -> dict[str, object]:
+def as_body(who: str, dag_ids: Collection[str]) -> Json:
     """The role as FAB's REST API takes it."""
     return {"name": ROLES[who], "actions": pairs(permissions(who, dag_ids))}
 
