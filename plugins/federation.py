@@ -14,6 +14,7 @@ from fastapi import HTTPException, Request
 from konsil.errors import KonsilError
 from konsil.federation.control import Action
 from konsil.parties import steering
+from konsil.settings import Settings
 from konsil.trust.roster import CENTRE
 from konsil.types import Json
 from plugins import access
@@ -27,6 +28,7 @@ LOOK_ONLY = {
     True: "You may look; whoever may edit the DAG Run federation steers.",
     False: "You may look; whoever may edit the DAG Join federation decides here.",
 }
+LEAVING = "Leaving is for good, so a custodian of this site decides; you may pause here."
 
 
 def picture(home: Path, run: str) -> Json:
@@ -67,8 +69,17 @@ def parts(home: Path, seen: Json) -> dict[str, str]:
 def rights(seen: Json, user: Any) -> Json:
     """What this account can say to the run as it stands, and why not more."""
     centre = seen["me"] == CENTRE
-    allowed = access.may_edit(access.CENTRE_DAG if centre else access.SITE_DAG, user)
-    return {"centre": centre, "may": seen["may"] if allowed else {}, "why": "" if allowed else LOOK_ONLY[centre]}
+    if not access.may_edit(access.CENTRE_DAG if centre else access.SITE_DAG, user):
+        return {"centre": centre, "may": {}, "why": LOOK_ONLY[centre]}
+    may = dict(seen["may"])
+    if may.get("leave") and not may_leave(user):
+        may["leave"] = False
+    return {"centre": centre, "may": may, "why": ""}
+
+
+def may_leave(user: Any) -> bool:
+    """Whether this account is a custodian: who decided that the site takes part decides that it does not any more."""
+    return access.is_one_of(Settings().custodians, user)
 
 
 def say(home: Path, run: str, user: Any, request: Request, asked: Json) -> Json:
@@ -78,8 +89,11 @@ def say(home: Path, run: str, user: Any, request: Request, asked: Json) -> Json:
     told = rights(seen, user)
     if told["why"]:
         raise HTTPException(403, told["why"])
+    word = str(asked.get("word", ""))
+    if word == "leave" and not told["centre"] and not may_leave(user):
+        raise HTTPException(403, LEAVING)
     try:
-        _said(home, run, str(asked.get("word", "")), asked, user.get_name(), centre=told["centre"])
+        _said(home, run, word, asked, user.get_name(), centre=told["centre"])
     except KonsilError as error:
         raise HTTPException(409, error.sentence) from error
     finally:

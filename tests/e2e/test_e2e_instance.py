@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,8 +21,16 @@ from konsil.stack import supervisor
 from konsil.stack.accounts import passwords
 from konsil.stack.places import Place, Plan, make_plan
 from konsil.stack.processes import find
+from tests.plugins.test_plugins_app import PATHS
 
 pytestmark = pytest.mark.e2e
+OURS = [
+    *(("GET", path) for path in PATHS),
+    ("POST", "/quality/ms-1/review"),
+    ("POST", "/federation/run-1/words"),
+    ("POST", "/governance/policies/p/revoke"),
+]
+"""The routes of the tabs; a test of the plugin counts them."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +71,55 @@ def test_a_second_up_finds_what_runs(site: Site) -> None:
 @pytest.mark.parametrize("path", ["quality", "federation", "quality/ms/cohort.html", "federation/run-1/report.html"])
 def test_no_report_without_a_login(site: Site, path: str) -> None:
     assert requests.get(f"{site.place.url}/konsil/{path}", timeout=30).status_code == 401
+
+
+PUBLIC = {
+    "GET /api/v2/auth/login", "GET /api/v2/auth/logout", "GET /api/v2/monitor/health", "GET /api/v2/version",
+}  # fmt: skip
+"""What Airflow tells everybody: that it lives, what it is, and where to log in."""
+UNDESCRIBED = """
+import json
+from airflow.api_fastapi.core_api.routes.ui import ui_router
+print(json.dumps([[route.path, sorted(route.methods)] for route in ui_router.routes]))
+"""
+
+
+def test_no_route_answers_without_a_login(site: Site) -> None:
+    """Every operation that the server describes, those of its own pages, and every route of our tabs."""
+    routes = [*described(site), *undescribed(site), *((method, f"/konsil{path}") for method, path in OURS)]
+    assert len(routes) > 150
+    session = requests.Session()
+    answered = set()
+    for method, path in routes:
+        address = f"{site.place.url}{re.sub(r'{[^}]*}', 'none', path)}"
+        status = session.request(method, address, json={}, allow_redirects=False, timeout=120).status_code
+        answered |= {f"{method} {path}"} if status not in (401, 403) else set()
+    assert answered == PUBLIC
+
+
+def described(site: Site) -> list[tuple[str, str]]:
+    """(method, path) of Airflow's public REST API."""
+    found = requests.get(f"{site.place.url}/openapi.json", timeout=120).json()["paths"]
+    return [(method.upper(), path) for path, operations in found.items() for method in operations]
+
+
+def undescribed(site: Site) -> list[tuple[str, str]]:
+    """(method, path) of what Airflow's own pages ask."""
+    command, own = [sys.executable, "-c", UNDESCRIBED], {"AIRFLOW_HOME": str(site.place.airflow_home)}
+    said = subprocess.run(command, env=os.environ | own, capture_output=True, text=True, check=True).stdout
+    return [(method, path) for path, methods in json.loads(said.splitlines()[-1]) for method in methods]
+
+
+def test_a_login_does_not_help_another_site(site: Site) -> None:
+    """A browser sends the cookie along whoever asks; a page of another site, or a form, is known by its headers."""
+    site.client.runs("prepare_cohort")
+    cookie = {"_token": site.client._token}
+    address = f"{site.place.url}/konsil/federation/none/words"
+    for headers in ({}, {"X-Konsil-Word": "1", "Origin": "http://evil.example"}, {"Sec-Fetch-Site": "same-origin"}):
+        answer = requests.post(address, json={"word": "leave"}, cookies=cookie, headers=headers, timeout=30)
+        assert answer.status_code == 403
+    ours = {"X-Konsil-Word": "1", "Sec-Fetch-Site": "same-origin"}
+    assert requests.post(address, json={}, cookies=cookie, headers=ours, timeout=30).status_code == 404
 
 
 def test_staff_see_the_list_of_cohorts(site: Site) -> None:

@@ -1,6 +1,8 @@
 """The whole path through four real Airflow instances and a real S3 server, with one site killed in round 2.
 
-The module's fixture walks it once, smaller than the demo; the tests below say what has to be true afterwards.
+The module's fixture walks it once, smaller than the demo; the tests below say what has to be true afterwards. Two
+charters go out: of the first, a data scientist's pilot, all three sites are needed, and one custodian refuses it, while
+another approves it *and charters like it*. The second is the operator's: there nobody asks that custodian again.
 """
 
 from __future__ import annotations
@@ -8,59 +10,44 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import nibabel
 import numpy as np
 import psutil
 import pytest
-from playwright.sync_api import Browser, FrameLocator, Locator, Page
+from playwright.sync_api import Browser
 from safetensors.numpy import load_file
 
 from konsil.demo.ending import reports
-from konsil.demo.federating import approve, follow, rounds_done, start_federation
 from konsil.demo.inboxes import fill_inboxes
-from konsil.demo.people import person, question_for, until
 from konsil.demo.plan import DemoPlan, Hospital
-from konsil.demo.preparing import finish_preparing, sign_off, start_preparing
 from konsil.demo.voice import Voice
 from konsil.files import read_json
 from konsil.stack import supervisor
-from konsil.stack.places import CENTRE, make_plan, read_plan
+from konsil.stack.places import Place, make_plan, read_plan
+from tests.e2e.camera import Camera
+from tests.e2e.path import federate, prepare
+from tests.e2e.pilot import PILOT, REFUSAL
+from tests.e2e.rights import cells, said
+from tests.e2e.walk import Walk
 
 pytestmark = pytest.mark.e2e
 
 Search = Callable[[Iterable[Path], Iterable[str]], dict[str, list[str]]]
 
 
-@dataclass
-class Walk:
-    """What the fixture saw on its way."""
-
-    plan: DemoPlan
-    images: Path
-    killed_in_round: int = -1
-    accepted: str = ""
-    excluded: str = ""
-    summary: dict[str, Any] = field(default_factory=dict)
-    left_after_down: list[int] = field(default_factory=list)
-
-
 @pytest.fixture(scope="module")
-def page(browser: Browser) -> Page:
-    return browser.new_page(viewport={"width": 1360, "height": 850})
-
-
-@pytest.fixture(scope="module")
-def walk(tmp_path_factory: pytest.TempPathFactory, page: Page, known_pseudonyms: Callable[[Path, str], None]) -> Walk:
+def walk(
+    tmp_path_factory: pytest.TempPathFactory, browser: Browser, known_pseudonyms: Callable[[Path, str], None]
+) -> Walk:
     images = Path(os.environ.get("KONSIL_IMAGES") or tmp_path_factory.mktemp("images"))
     hospitals = (Hospital("A", 6, 1, "missing_flair=1"), Hospital("B", 5, 2), Hospital("C", 5, 3))
     plan = DemoPlan(
         tmp_path_factory.mktemp("path"), hospitals, resolution_mm=3.0, rounds=4, batches_per_round=6, patience_s=10.0
     )
     seen = Walk(plan, images)
+    camera = Camera(browser.new_page(viewport={"width": 1360, "height": 850}), plan, images)
     with Voice() as voice:
         try:
             places = make_plan(plan.stack, plan.sites)
@@ -68,153 +55,12 @@ def walk(tmp_path_factory: pytest.TempPathFactory, page: Page, known_pseudonyms:
                 known_pseudonyms(place.home, place.name)
             fill_inboxes(plan, voice, threading.Event())
             supervisor.up(places, say=voice.say)
-            prepare(seen, page, voice)
-            federate(seen, page, voice)
+            prepare(seen, camera, voice)
+            federate(seen, camera, voice)
         finally:
             supervisor.down(places, say=voice.say)
             seen.left_after_down = supervisor.leftovers(places)
     return seen
-
-
-def prepare(seen: Walk, page: Page, voice: Voice) -> None:
-    """All three cohorts; at site A the pages are looked at."""
-    plan = seen.plan
-    shoot(page, seen, "A", "staff", "dags", "site-dags", wait_for="Prepare cohort")
-    shoot_form(page, seen, "A", "staff", "prepare_cohort", "Name of the cohort")
-    shoot_form(page, seen, "A", "staff", "predict", "Which of its rounds")
-    runs = {site: start_preparing(plan, site) for site in plan.sites}
-    question_for(person(plan, "A", "reviewer"), "prepare_cohort", timeout_s=600)
-    shoot(page, seen, "A", "reviewer", "required_actions", "required-actions", wait_for="Sign off")
-    page.get_by_text("Sign off cohort").first.click()
-    page.get_by_text("set aside").first.wait_for(timeout=30_000)
-    page.wait_for_timeout(1500)
-    page.screenshot(path=seen.images / "sign-off.png")
-    review(seen, page)
-    for site, run in runs.items():
-        sign_off(plan, site, voice)
-        finish_preparing(plan, site, run, voice)
-
-
-def review(seen: Walk, page: Page) -> None:
-    """The reviewer of site A walks through the tab *Quality* with the keyboard and decides on two cases."""
-    shoot(page, seen, "A", "reviewer", "plugin/quality", "quality-tab", wait_for="Quality")
-    tab = page.frame_locator("iframe")
-    tab.get_by_role("link", name=seen.plan.cohort).click()
-    tab.locator("#cases").wait_for(timeout=30_000)
-    body = tab.locator("body")
-    tab.locator("#cases tbody tr").last.locator("td").nth(3).click()
-    seen.accepted = tab.locator("#chosen").inner_text()
-    decide(tab, "a")
-    for _ in range(9):
-        body.press("k")
-    seen.excluded = tab.locator("#chosen").inner_text()
-    body.press("e")
-    tab.get_by_label("Head motion").check()
-    tab.get_by_label("Note").fill("ripples over the whole head")
-    decide(tab, "Enter", tab.get_by_label("Note"))
-    page.screenshot(path=seen.images / "cohort-report.png")
-    body.press("Enter")
-    tab.locator("#measures").wait_for(timeout=30_000)
-    page.wait_for_timeout(500)
-    page.screenshot(path=seen.images / "case-report.png")
-    tab.locator("body").press("v")
-    tab.locator("body[data-ready]").wait_for(timeout=60_000)
-    page.wait_for_timeout(2000)
-    page.screenshot(path=seen.images / "viewer.png")
-    page.goto("about:blank")  # an open page of Airflow asks for news all the time
-
-
-def decide(tab: FrameLocator, key: str, where: Locator | None = None) -> None:
-    """Press a key and wait until the site has kept the decision."""
-    (where or tab.locator("body")).press(key)
-    tab.locator("#state").get_by_text("reviewer").wait_for(timeout=15_000)
-
-
-def federate(seen: Walk, page: Page, voice: Voice) -> None:
-    """The federation, with everything of site B killed while round 2 runs and started again."""
-    plan = seen.plan
-    shoot_form(page, seen, CENTRE, "operator", "run_federation", "Name of the federation")
-    run = start_federation(plan, voice)
-    shoot_charter(page, seen)
-    for site in plan.sites:
-        approve(plan, site, voice)
-    until(lambda: rounds_done(plan) >= 1 or None, what="round 1", timeout_s=900, poll_s=0.2)
-    places = read_plan(plan.stack)
-    supervisor.down(places, say=voice.say, only=["B"], grace_s=0)
-    seen.killed_in_round = rounds_done(plan) + 1
-    supervisor.up(places, say=voice.say, only=["B"])
-    follow(plan, run, voice)
-    predict(seen, voice)
-    (joined,) = person(plan, "A", "staff").runs("join_federation")
-    shoot(
-        page,
-        seen,
-        "A",
-        "staff",
-        f"dags/join_federation/runs/{joined[0]}",
-        "join-federation",
-        wait_for="Store the model",
-    )
-    shoot(page, seen, "A", "custodian", "plugin/governance", "governance-tab", wait_for="Governance")
-    shoot(page, seen, "A", "staff", "plugin/federation", "federation-runs", wait_for="Federation")
-    tab = page.frame_locator("iframe")
-    tab.get_by_role("link", name=plan.run).click()
-    tab.locator("#rounds table").wait_for(timeout=30_000)
-    page.screenshot(path=seen.images / "federation-tab.png")
-    tab.get_by_role("link", name="Federation report").click()
-    page.wait_for_timeout(1500)
-    page.screenshot(path=seen.images / "federation-report.png")
-    (centre,) = places.only(["centre"])
-    seen.summary = read_json(centre.home / "runs" / plan.run / "summary.json")
-
-
-def predict(seen: Walk, voice: Voice) -> None:
-    """Staff of site A prepare a new patient and let the federation's model draw the lesions."""
-    later = replace(seen.plan, cohort="newcomers", hospitals=(Hospital("A", 1, 77),), inboxes="later")
-    fill_inboxes(later, voice, threading.Event())
-    run = start_preparing(later, "A")
-    sign_off(later, "A", voice)
-    finish_preparing(later, "A", run, voice)
-    staff = person(seen.plan, "A", "staff")
-    drawn = staff.trigger("predict", {"cohort": "newcomers", "model": seen.plan.run})
-    assert staff.wait("predict", drawn, timeout_s=300) == "success"
-
-
-def shoot(page: Page, seen: Walk, place: str, account: str, path: str, name: str, *, wait_for: str) -> None:
-    """Open a page of a place as one of its people and keep a picture of it once `wait_for` can be read."""
-    client = person(seen.plan, place, account)
-    client.login()
-    page.context.clear_cookies()
-    page.context.add_cookies([{"name": "_token", "value": client._token, "url": f"{client.url}/"}])
-    page.goto(f"{client.url}/{path}")
-    page.get_by_text(wait_for).first.wait_for(timeout=60_000)
-    page.wait_for_timeout(1500)  # the icons and graphs of the page arrive after its text
-    page.screenshot(path=seen.images / f"{name}.png")
-
-
-def shoot_form(page: Page, seen: Walk, place: str, account: str, dag_id: str, first: str) -> None:
-    """The trigger form of a DAG, whose first field is named `first`."""
-    name = f"{dag_id.replace('_', '-')}-form"
-    shoot(page, seen, place, account, f"dags/{dag_id}", name, wait_for="Trigger")
-    page.get_by_role("button", name="Trigger").first.click()
-    page.get_by_text(first).first.wait_for(timeout=30_000)
-    page.wait_for_timeout(500)
-    page.screenshot(path=seen.images / f"{name}.png")
-
-
-def shoot_charter(page: Page, seen: Walk) -> None:
-    """What the custodian of site A is asked, and the same charter in the tab *Governance*."""
-    question_for(person(seen.plan, "A", "custodian"), "join_federation", timeout_s=600)
-    shoot(page, seen, "A", "custodian", "required_actions", "charter", wait_for="Take part")
-    page.get_by_text("Take part").first.click()
-    page.get_by_text("What leaves this site").first.wait_for(timeout=30_000)
-    page.wait_for_timeout(1500)
-    page.screenshot(path=seen.images / "charter.png")
-    shoot(page, seen, "A", "custodian", "plugin/governance", "governance-charter", wait_for="Governance")
-    page.frame_locator("iframe").get_by_role("link", name=seen.plan.run).click()
-    page.frame_locator("iframe").get_by_text("What is asked").wait_for(timeout=30_000)
-    page.screenshot(path=seen.images / "governance-charter.png")
-    page.goto("about:blank")
 
 
 def test_every_round_was_done_with_every_site_although_one_was_killed(walk: Walk) -> None:
@@ -242,6 +88,56 @@ def test_what_the_reviewer_decided_in_the_tab_is_signed_with_who_and_when(walk: 
     assert all(one["by"] == "reviewer" and one["at"] and one["page_sha256"] for one in decisions.values())
     assert frozen["excluded"][walk.excluded].endswith("Head motion: ripples over the whole head")
     assert walk.accepted in {case["case"] for case in frozen["cases"]}
+
+
+def test_two_custodians_approved_by_hand_and_a_standing_policy_answered_for_the_third(walk: Walk) -> None:
+    assert walk.asked == {"A": 0, "B": 1, "C": 1}
+    decisions = {place.name: read_json(place.home / "runs" / walk.plan.run / "decision.json") for place in sites(walk)}
+    assert all(decision["accepted"] for decision in decisions.values())
+    (policy,) = (place_of(walk, "A").home / "policies").glob("*.signed")
+    assert policy.stem == PILOT
+    assert PILOT in str(decisions["A"])
+
+
+def test_a_refusal_reached_the_centre_as_a_sentence_and_nobody_else(walk: Walk) -> None:
+    assert walk.refused.endswith(f"B does not take part: {REFUSAL}")
+    assert walk.pilot[-1].state == "failed"
+    for place in sites(walk):
+        told = [path for path in (place.home / "runs").rglob("*") if path.is_file() and REFUSAL in read(path)]
+        assert bool(told) == (place.name == "B")
+
+
+def read(path: Path) -> str:
+    """A file as text, whatever it holds."""
+    return path.read_bytes().decode("utf-8", errors="replace")
+
+
+def sites(walk: Walk) -> tuple[Place, ...]:
+    """The three sites."""
+    return read_plan(walk.plan.stack).sites
+
+
+def place_of(walk: Walk, name: str) -> Place:
+    """One place."""
+    (found,) = read_plan(walk.plan.stack).only([name])
+    return found
+
+
+def test_a_data_scientist_followed_the_operators_run_to_its_end(walk: Walk) -> None:
+    assert [walk.followed[-1].state, walk.followed[-1].round] == ["success", 4]
+    rounds = [progress.round for progress in walk.followed]
+    assert rounds == sorted(rounds)
+    assert len(set(rounds)) >= 3, "the rounds were told while they went by"
+    assert walk.dice["federated"] == walk.summary["dice"]["federated"]
+
+
+@pytest.mark.parametrize(("act", "who", "may"), cells("**Who may what**"))
+def test_airflow_lets_people_do_what_the_table_says(walk: Walk, act: str, who: str, may: bool) -> None:
+    assert said(walk.rights[act, who]) is may, walk.rights[act, who]
+
+
+def test_the_table_names_every_act_that_was_tried(walk: Walk) -> None:
+    assert {(act, who) for act, who, _ in cells("**Who may what**")} == set(walk.rights)
 
 
 def test_every_party_holds_the_same_model(walk: Walk) -> None:

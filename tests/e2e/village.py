@@ -1,8 +1,9 @@
 """A small real stack for tests and benches of the orchestration: centre, sites, S3 server, and the instant learner.
 
 Sites are named A, B, …; each gets a cohort of tiny images, which the learner only counts. Those `by_hand` have no
-Airflow and take part from the calling process; `databases` are addresses of databases other than SQLite, by place. A
-federation is started by the operator's form and approved by the custodians, as people would.
+Airflow and take part from the calling process; `databases` are addresses of databases other than SQLite, by place, and
+`login` is an auth manager other than Airflow's simple one for these. A federation is started by the operator's form and
+approved by the custodians, as people would.
 """
 
 from __future__ import annotations
@@ -68,6 +69,7 @@ class Village:
     sites: Sequence[str]
     by_hand: Sequence[str] = ()
     databases: dict[str, str] = field(default_factory=dict)
+    login: str = ""
     plan: Plan = field(init=False)
 
     def __post_init__(self) -> None:
@@ -85,8 +87,9 @@ class Village:
                 give_cohort(place.home, self.folder / "image.nii.gz")
         for name, address in self.databases.items():
             path = self.place(name).airflow_home / "airflow.cfg"
+            core = f"[core]\nauth_manager = {self.login}\n" if self.login else ""
             if not path.exists():
-                write_bytes(path, f"[database]\nsql_alchemy_conn = {address}\n".encode(), mode=0o600)
+                write_bytes(path, f"{core}[database]\nsql_alchemy_conn = {address}\n".encode(), mode=0o600)
         with with_instant_learner():
             supervisor.up(self.plan, say=quietly, only=self.with_airflow)
 
@@ -101,8 +104,12 @@ class Village:
 
     def admin(self, name: str) -> AirflowClient:
         """An account of a place that may do everything; questions must have grown old before it answers them."""
+        return self.person(name, "admin")
+
+    def person(self, name: str, account: str) -> AirflowClient:
+        """One account of a place."""
         place = self.place(name)
-        return AirflowClient(place.url, "admin", passwords(place)["admin"])
+        return AirflowClient(place.url, account, passwords(place)[account], timeout_s=120)
 
     def start(
         self,

@@ -44,6 +44,8 @@ ACTS: dict[str, Ask] = {
     "pause a DAG": on_dag("PUT"),
     "choose series, sign a cohort off": asked("reviewers"),
     "decide on a charter, sign a policy": asked("custodians"),
+    "leave a federation": asked("custodians"),
+    "steer a federation (centre)": lambda manager, user: user.username in CENTRE_ROLES and on_dag("PUT")(manager, user),
     "see or change connections, variables": belongings,
     "change pools": lambda manager, user: manager.is_authorized_pool(method="PUT", user=user),
 }

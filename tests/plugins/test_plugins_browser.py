@@ -14,12 +14,14 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from konsil.cohort.cases import Case
+from konsil.cohort.derivative import sidecar
 from konsil.cohort.folder import CohortFolder, SiteFolder
 from konsil.cohort.volume import Volume, write_volume
 from konsil.files import write_json
 from konsil.quality.report import report
 from konsil.quality.review import read_reviews
 from tests.plugins.stage import PILOT, Town
+from tests.plugins.visitors import SCRIPT
 
 pytestmark = pytest.mark.e2e
 
@@ -197,6 +199,28 @@ def test_in_the_tab_decisions_are_kept_and_taken_back(page: Page, cohort: Cohort
     page.keyboard.press("u")
     page.locator("tr[data-case=sub-a_ses-1] b.accept").wait_for(state="detached")
     assert read_reviews(cohort) == {}
+
+
+def test_wicked_texts_stay_texts_wherever_a_reviewer_meets_them(page: Page, cohort: CohortFolder, address: str) -> None:
+    """What a scanner wrote into a header, why a case was set aside, and a reason that somebody types."""
+    case = Case("a", "1")
+    write_json(sidecar(cohort.raw(case, "T1w")), {"Manufacturer": SCRIPT, "ManufacturersModelName": SCRIPT})
+    write_json(cohort.qc(case), measured("warn", 1.0) | {"reasons": [f"Comment of the patient: {SCRIPT}"]})
+    cohort.set_aside(Case("d", "1"), "scan", f"Series {SCRIPT} cannot be told.")
+    assert report(cohort).exit_code == 0
+    page.on("dialog", lambda dialog: pytest.fail("a script of somebody else ran"))
+    page.goto(f"{address}/quality/ms-1/sub-a_ses-1.html")
+    page.locator("#accept:enabled").wait_for()
+    assert page.locator("body").inner_text().count("<script>alert(1)") >= 2
+    page.keyboard.press("e")
+    page.get_by_label("Note").fill(SCRIPT)
+    page.keyboard.press("Enter")
+    kept(page, "excluded")
+    assert read_reviews(cohort)[str(case)].note == SCRIPT
+    page.goto(f"{address}/quality/ms-1/cohort.html")
+    page.locator(f"tr[data-case={case}] b.exclude").wait_for()
+    assert "Series <script>alert(1)" in page.locator("body").inner_text()
+    assert page.locator("img[src=x]").count() == 0
 
 
 def test_cases_are_sifted_by_verdict_decision_and_words(page: Page, address: str) -> None:

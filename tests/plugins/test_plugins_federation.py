@@ -20,11 +20,14 @@ from tests.plugins.visitors import OURS, SCRIPT, Person, visits
 
 
 class Manager:
-    """Viewers may not edit DAGs."""
+    """Viewers may not edit DAGs; a question is answered by those it names."""
 
     def is_authorized_dag(self, *, method: str, details: Any, user: Person, **rest: Any) -> bool:
         assert (method, details.id in ("run_federation", "join_federation"), rest) == ("PUT", True, {})
         return user.name != "viewer"
+
+    def is_authorized_hitl_task(self, *, assigned_users: set[str], user: Person) -> bool:
+        return user.name in assigned_users
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +174,8 @@ def test_other_pages_steer_nothing(town: Town, at: Any, headers: dict[str, str])
 def test_a_word_that_cannot_be_said_is_a_sentence(
     town: Town, at: Any, place: str, asked: Any, status: int, words: str
 ) -> None:
-    answer = at(town.home(place)).post(f"/federation/{LONG}/words", json=asked, headers=OURS)
+    who = "operator" if place == "centre" else "custodian"
+    answer = at(town.home(place), who).post(f"/federation/{LONG}/words", json=asked, headers=OURS)
     assert answer.status_code == status
     assert words in answer.json()["detail"]
 
@@ -208,6 +212,20 @@ def test_a_site_pauses_its_own_part_and_leaves(tmp_path: Path, at: Any) -> None:
     log = list(Audit(town.home("A") / "audit.jsonl").entries())
     told = [(entry["event"], entry["facts"]["by"]) for entry in log if "by" in entry["facts"]]
     assert told[-3:] == [("site paused", "custodian"), ("site went on", "custodian"), ("left", "custodian")]
+
+
+def test_who_is_no_custodian_pauses_here_and_does_not_leave(tmp_path: Path, at: Any) -> None:
+    town = Town(tmp_path, sites=("A", "B"))
+    town.propose(PILOT, rounds=2)
+    for site in "AB":
+        town.decide(PILOT, site)
+    client = at(town.home("A"), "staff")
+    assert client.get(f"/federation/{PILOT}/now").json()["may"] == {"leave": False, "hold": True, "go_on": False}
+    answer = client.post(f"/federation/{PILOT}/words", json={"word": "leave", "why": "enough"}, headers=OURS)
+    assert (answer.status_code, "a custodian of this site decides" in answer.json()["detail"]) == (403, True)
+    assert not list((tmp_path / "store").rglob("leave*")), "nothing was sent"
+    held = client.post(f"/federation/{PILOT}/words", json={"word": "hold", "why": "night"}, headers=OURS).json()
+    assert held["state"] == "held"
 
 
 def test_free_texts_of_others_cannot_do_anything(tmp_path: Path, at: Any) -> None:

@@ -27,6 +27,7 @@ class Said(AirflowClient):
     def __init__(self, *states: str) -> None:
         super().__init__("http://nowhere", "operator", "secret")
         self.states, self.asked = list(states), []  # type: ignore[var-annotated]
+        self.started = [{"dag_run_id": "lines-1", "conf": {}}]
 
     def login(self) -> None:
         self.asked.append(("login", None))
@@ -35,6 +36,8 @@ class Said(AirflowClient):
         self.asked.append((f"{method} {path}", content))
         if method == "POST":
             return {"dag_run_id": content["dag_run_id"]}
+        if "?" in path:
+            return {"dag_runs": self.started}
         return {"state": self.states.pop(0) if len(self.states) > 1 else self.states[0]}
 
 
@@ -75,6 +78,18 @@ def test_progress_is_told_round_by_round_to_the_end(world: Enrolled) -> None:
     assert lines[0] == "running: round 0 of 0"
     assert lines[1].startswith("running: round 3 of 3, dice 0.")
     assert lines[-1].startswith("success: round 3 of 3")
+
+
+def test_a_run_that_the_operators_form_started_is_found_by_the_federations_name() -> None:
+    client = Said("running")
+    client.started = [
+        {"dag_run_id": "manual__3", "conf": {"run": "ms-2"}},
+        {"dag_run_id": "manual__2", "conf": {"run": "ms-2"}},
+        {"dag_run_id": "manual__1", "conf": {"run": "ms-1"}},
+    ]
+    for run, dag_run in (("ms-1", "manual__1"), ("ms-2", "manual__3"), ("ms-3", "ms-3")):
+        Federation(client).progress(run)
+        assert client.asked[-1][0] == f"GET dags/run_federation/dagRuns/{dag_run}"
 
 
 def test_results_are_tables_and_a_figure(world: Enrolled) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from konsil.stack.accounts import passwords
 from konsil.stack.configuration import configure, environment
+from konsil.stack.login import FAB, SIMPLE, is_fab
 from konsil.stack.places import Place
 
 
@@ -78,3 +79,14 @@ def test_the_environment_of_whoever_starts_it_does_not_leak_in(site: Place, monk
     assert found["KONSIL_HOME"] == str(site.home)
     assert found["AIRFLOW_HOME"] == str(site.airflow_home)
     assert found["KONSIL_STACK"] == "marker"
+
+
+def test_a_login_that_somebody_named_stays_as_another_database_does(site: Place) -> None:
+    configure(site)
+    assert settings(site)["core"]["auth_manager"] == SIMPLE
+    assert not is_fab(site)
+    path = site.airflow_home / "airflow.cfg"
+    path.write_text(path.read_text().replace(SIMPLE, FAB))
+    configure(site)
+    assert settings(site)["core"]["auth_manager"] == FAB
+    assert is_fab(site)

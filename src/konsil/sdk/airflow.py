@@ -49,6 +49,11 @@ class AirflowClient:
         found = self.call("GET", f"dags/{quote(dag_id)}/dagRuns?limit=1000&order_by=run_after")["dag_runs"]
         return [(run["dag_run_id"], run["state"]) for run in found]
 
+    def forms(self, dag_id: str) -> dict[str, Json]:
+        """What was filled into the form of the last runs of a DAG (as many as a page holds), by name, newest first."""
+        found = self.call("GET", f"dags/{quote(dag_id)}/dagRuns?limit=1000&order_by=-run_after")["dag_runs"]
+        return {run["dag_run_id"]: dict(run.get("conf") or {}) for run in found}
+
     def state(self, dag_id: str, run: str) -> str:
         """`queued`, `running`, `success` or `failed`."""
         return str(self.call("GET", f"dags/{quote(dag_id)}/dagRuns/{quote(run)}")["state"])

@@ -108,6 +108,7 @@ class Federation:
 
     def __init__(self, client: AirflowClient, home: Path | None = None) -> None:
         self.client, self._home = client, home
+        self._dag_runs: dict[str, str] = {}
 
     @classmethod
     def connect(cls, url: str, username: str, password: str, *, home: Path | None = None) -> Federation:
@@ -154,8 +155,8 @@ class Federation:
                 time.sleep(poll_s)
 
     def progress(self, run: str) -> Progress:
-        """How far a run is now."""
-        state = self.client.state(DAG, run)
+        """How far a run is now, whether it was launched here or by the operator's form."""
+        state = self.client.state(DAG, self._dag_run(run))
         try:
             summary = current_summary(open_mailbox(self.home, run))
         except Missing:  # no home, or the charter is not out yet
@@ -163,6 +164,14 @@ class Federation:
         figures, done = summary["progress"]["figures"], len(summary["rounds"])
         name = summary["progress"]["metric"] or ""
         return Progress(state, done, summary["progress"]["planned"], name, figures.get(str(done)), summary["sentence"])
+
+    def _dag_run(self, run: str) -> str:
+        """The DAG run of a federation: `launch` gives it the federation's name, the form only writes that into it."""
+        if run not in self._dag_runs:
+            found = self.client.forms(DAG)
+            named = [name for name, form in found.items() if form.get("run") == run]
+            self._dag_runs[run] = run if run in found or not named else named[0]
+        return self._dag_runs[run]
 
     def results(self, run: str) -> Results:
         """The figures so far, final ones once the run has ended. Missing where there is no such run."""

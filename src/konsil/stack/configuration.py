@@ -24,6 +24,7 @@ from pathlib import Path
 from konsil.errors import Missing
 from konsil.files import write_bytes
 from konsil.stack.accounts import passwords, roles
+from konsil.stack.login import SIMPLE
 from konsil.stack.places import HOST, Place
 
 SITE_DAGS = ("prepare_cohort", "join_federation", "train_rounds", "extend_federation", "predict", "doctor")
@@ -82,8 +83,8 @@ def link_dags(place: Place) -> Path:
 def configure(place: Place) -> None:
     """Write airflow.cfg, accounts and DAG links of a place.
 
-    Keys are made once, and another database, executor or broker that somebody named there stays; everything else is
-    written anew.
+    Keys are made once, and another database, login (`core.auth_manager`), executor or broker that somebody named there
+    stays; everything else is written anew.
     """
     path = place.airflow_home / "airflow.cfg"
     old = configparser.ConfigParser(interpolation=None)
@@ -114,6 +115,7 @@ def sections(place: Place, dags: Path, keys: dict[str, dict[str, str]]) -> dict[
             "max_active_tasks_per_dag": "4",
             "dagbag_import_timeout": "150",
             "fernet_key": kept("core", "fernet_key", fernet),
+            "auth_manager": kept("core", "auth_manager", SIMPLE),
             "execution_api_server_url": f"{place.url}/execution/",
             "simple_auth_manager_users": ",".join(f"{name}:{role}" for name, role in roles(place).items()),
             "simple_auth_manager_passwords_file": str(place.airflow_home / "passwords.json"),

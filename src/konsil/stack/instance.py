@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from konsil.errors import Unavailable
 from konsil.stack.configuration import configure, environment
 from konsil.stack.health import Say, tail, wait_until_ready
+from konsil.stack.login import is_fab, let_people_in, make_admin
 from konsil.stack.places import Place, Plan
 from konsil.stack.processes import find, start, stop
 
@@ -70,6 +71,8 @@ def start_place(plan: Plan, place: Place, *, say: Say, halt: threading.Event) ->
     place.home.mkdir(parents=True, exist_ok=True)
     migrate(place, environment(place, plan.marker), say)
     wait_until_ready(place, Keeper(plan, place, say=say).keep, say=say, halt=halt)
+    if is_fab(place):
+        let_people_in(place)
     say(f"{place.name}: ready at {place.url}")
 
 
@@ -84,4 +87,6 @@ def migrate(place: Place, env: dict[str, str], say: Say) -> None:
     if end.returncode:
         last = " | ".join(end.stderr.strip().splitlines()[-3:])
         raise Unavailable(f"the database of {place.name} could not be made", got=last)
+    if is_fab(place):
+        make_admin(place, env)
     done.touch()
