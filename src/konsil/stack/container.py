@@ -18,6 +18,7 @@ from typing import NoReturn
 
 from konsil.errors import BadInput, Unavailable
 from konsil.files import read_json, write_bytes, write_json
+from konsil.parties.worker_mark import noted
 from konsil.settings import Settings
 from konsil.stack.configuration import link_dags, sections
 from konsil.stack.places import Place
@@ -61,7 +62,7 @@ def settings(place: Place, given: Json) -> dict[str, dict[str, str]]:
     }
     table = sections(place, link_dags(place), keys)
     table["core"]["execution_api_server_url"] = f"http://api:{PORT}{place.prefix}/execution/"
-    table["api"] |= {"host": "0.0.0.0", "base_url": f"{given['address']}{place.prefix}"}  # noqa: S104 - in a container
+    table["api"] |= {"host": "api", "base_url": f"{given['address']}{place.prefix}"}  # on no network but the place's own
     table["logging"]["base_log_folder"] = str(LOGS)
     return table
 
@@ -70,8 +71,10 @@ def become(component: str, secret: Path = SECRET, folder: Path = FOLDER) -> NoRe
     """Turn this process into `component` once the database is there: the scheduler makes it, the others wait."""
     if component not in COMPONENTS:
         raise BadInput("there is no such component", expected=", ".join(COMPONENTS), got=component)
-    Settings()  # what is not usable is told here, not by every task
+    own = Settings()  # what is not usable is told here, not by every task
     place = configure(secret, folder)
+    if component == MIGRATOR:  # it is where the work is done
+        noted(own.home, own.image)
     environment = os.environ | {"AIRFLOW_HOME": str(place.airflow_home), "FORWARDED_ALLOW_IPS": "*"}
     airflow = [sys.executable, "-m", "airflow"]
     waiting = ["db", "migrate"] if component == MIGRATOR else ["db", "check-migrations", "-t", str(MIGRATED_S)]
