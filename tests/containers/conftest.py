@@ -61,7 +61,7 @@ def enrolled(stack: Trial) -> Trial:
 @pytest.fixture(scope="session")
 def prepared(enrolled: Trial) -> Trial:
     """The trial with a frozen cohort at every site."""
-    with timed("cohorts", patients=sum(one.cases for one in enrolled.plan.hospitals)):
-        with ThreadPoolExecutor(len(SLOTS)) as pool:
-            list(pool.map(lambda slot: prepare(enrolled, slot), SLOTS))
+    patients = sum(one.cases for one in enrolled.plan.hospitals)
+    with timed("cohorts", patients=patients), ThreadPoolExecutor(len(SLOTS)) as pool:
+        list(pool.map(lambda slot: prepare(enrolled, slot), SLOTS))
     return enrolled

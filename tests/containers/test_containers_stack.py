@@ -72,9 +72,7 @@ def test_no_service_is_root_or_has_capabilities(stack: Trial) -> None:
 def test_the_image_that_runs_is_the_one_that_approvals_are_told(stack: Trial) -> None:
     for place in stack.places:
         ran = inspected(f"{place}-scheduler")["Image"]
-        mark = json.loads(
-            docker("exec", container(f"{place}-api"), "cat", "/data/home/learners/nnunet.json").stdout
-        )
+        mark = json.loads(docker("exec", container(f"{place}-api"), "cat", "/data/home/learners/nnunet.json").stdout)
         assert mark["image"] == ran
         assert mark["versions"]["nnunetv2"]
 

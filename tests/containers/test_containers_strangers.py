@@ -83,4 +83,3 @@ def archive(*names: str) -> bytes:
 def listing(name: str) -> set[str]:
     """Every file of the place's home."""
     return set(docker("exec", name, "find", "/data/home", "-type", "f").stdout.splitlines())
-

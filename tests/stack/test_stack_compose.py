@@ -139,6 +139,26 @@ def test_the_guide_tells_what_the_compose_file_does() -> None:
     assert module.faults(guide, COMPOSE) == []
 
 
+def inspected(**changed: Any) -> list[dict[str, Any]]:
+    """A container as the engine shows it: site A's proxy, as the guide says it is or otherwise."""
+    binding = {"8443/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8444"}]}
+    host = {
+        "PortBindings": binding, "Memory": 128 << 20, "ReadonlyRootfs": True, "CapDrop": ["ALL"], "Privileged": False,
+        "SecurityOpt": ["no-new-privileges:true"],
+    }  # fmt: skip
+    return [{"Config": {"Labels": {"com.docker.compose.service": "a-proxy"}}, "HostConfig": host | changed}]
+
+
+@pytest.mark.parametrize(("changed", "word"), [
+    ({}, ""), ({"Memory": 0}, "may use 0 bytes"), ({"CapDrop": None}, "not confined"), ({"Privileged": True}, "not "),
+    ({"PortBindings": {"8443/tcp": [{"HostIp": "", "HostPort": "8444"}]}}, "publishes *:8444"),
+])  # fmt: skip
+def test_the_guides_check_asks_the_stack_that_runs(changed: dict[str, Any], word: str) -> None:
+    found = guide_check().faults_of_running((ROOT / "docs" / "guides" / "it.md").read_text(), inspected(**changed))
+    assert [word in sentence for sentence in found] == ([True] if word else [])
+    assert guide_check().faults_of_running("", []) == ["no stack runs"]
+
+
 @pytest.mark.parametrize(("service", "key", "value"), [
     ("a-proxy", "ports", ["0.0.0.0:8444:8443"]), ("a-db", "mem_limit", "1g"), ("minio", "profiles", ["other"]),
 ])  # fmt: skip

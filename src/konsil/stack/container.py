@@ -62,7 +62,8 @@ def settings(place: Place, given: Json) -> dict[str, dict[str, str]]:
     }
     table = sections(place, link_dags(place), keys)
     table["core"]["execution_api_server_url"] = f"http://api:{PORT}{place.prefix}/execution/"
-    table["api"] |= {"host": "api", "base_url": f"{given['address']}{place.prefix}"}  # on no network but the place's own
+    table["api"] |= {"base_url": f"{given['address']}{place.prefix}"}
+    table["api"]["host"] = "api"  # its address in the place's own network, and in no other
     table["logging"]["base_log_folder"] = str(LOGS)
     return table
 
