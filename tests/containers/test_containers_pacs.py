@@ -24,11 +24,15 @@ for path in pathlib.Path("/patients").rglob("*"):
 """
 ASK = """
 import base64, sys, urllib.error, urllib.request
-asked = urllib.request.Request(sys.argv[1])
-if sys.argv[2]: asked.add_header("Authorization", "Basic " + base64.b64encode(sys.argv[2].encode()).decode())
-try: print(urllib.request.urlopen(asked).status)
-except urllib.error.HTTPError as error: print(error.code)
+login, *urls = sys.argv[1:]
+for url in urls:
+    asked = urllib.request.Request(url)
+    if login: asked.add_header("Authorization", "Basic " + base64.b64encode(login.encode()).decode())
+    try: print(urllib.request.urlopen(asked).status)
+    except urllib.error.HTTPError as error: print(error.code)
 """
+PATHS = ["/system", "/dicom-web/studies", "/app/explorer.html", "/tools/execute-script"]
+LOGINS = ["", "orthanc:orthanc", "admin:admin", "konsil:konsil", "konsil:", "alice:alicePassword"]
 
 
 @pytest.fixture(scope="module")
@@ -44,19 +48,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def inside(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    """A command in the imaging image beside Orthanc, confined like a service."""
+    """A command in one of our images beside Orthanc, confined like a service."""
     confined = "--rm --read-only --tmpfs /tmp --cap-drop ALL --security-opt no-new-privileges".split()  # noqa: SIM905
     mounts = ["--volume", f"{folder / 'pacs' / 'password'}:/run/pacs:ro", "--network", "konsil_a-inner"]
     return docker("run", *confined, *mounts, *words, check=False)
 
 
-@pytest.mark.parametrize(
-    "login", ["", "orthanc:orthanc", "admin:admin", "konsil:konsil", "konsil:", "alice:alicePassword"]
-)
-@pytest.mark.parametrize("path", ["/system", "/dicom-web/studies", "/app/explorer.html", "/tools/execute-script"])
-def test_no_default_login_works(folder: Path, login: str, path: str) -> None:
-    end = inside(folder, "--entrypoint", "python", "konsil/imaging", "-c", ASK, f"{URL}{path}", login)
-    assert end.stdout.strip() == "401", end.stderr
+@pytest.mark.parametrize("login", LOGINS)
+def test_no_default_login_works(folder: Path, login: str) -> None:
+    urls = [f"{URL}{path}" for path in PATHS]
+    end = inside(folder, "--entrypoint", "python", "konsil/aggregator", "-c", ASK, login, *urls)
+    assert end.stdout.split() == ["401"] * len(PATHS), end.stderr
 
 
 def test_it_publishes_nothing_and_takes_no_images_without_a_password(folder: Path) -> None:
@@ -64,7 +66,7 @@ def test_it_publishes_nothing_and_takes_no_images_without_a_password(folder: Pat
     assert not found["HostConfig"]["PortBindings"]
     assert list(found["NetworkSettings"]["Networks"]) == ["konsil_a-inner"]
     code = "import socket; socket.create_connection(('orthanc', 4242), 3)"
-    assert "refused" in inside(folder, "--entrypoint", "python", "konsil/imaging", "-c", code).stderr
+    assert "refused" in inside(folder, "--entrypoint", "python", "konsil/aggregator", "-c", code).stderr
 
 
 def test_konsil_fetches_from_it(folder: Path, tmp_path: Path) -> None:
@@ -73,7 +75,7 @@ def test_konsil_fetches_from_it(folder: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-m", "konsil.cli", *words], check=True, capture_output=True)
     (home := tmp_path / "home").mkdir()
     home.chmod(0o777)
-    sent = ["--volume", f"{patients}:/patients:ro", "--entrypoint", "python", "konsil/imaging", "-c", SEND, URL]
+    sent = ["--volume", f"{patients}:/patients:ro", "--entrypoint", "python", "konsil/aggregator", "-c", SEND, URL]
     assert inside(folder, *sent).returncode == 0
     login = ["--env", "KONSIL_DICOMWEB_USER=konsil", "--env", "KONSIL_DICOMWEB_PASSWORD_FILE=/run/pacs"]
     fetch = ["fetch", "--url", f"{URL}/dicom-web", "--from", "1900-01-01", "--result", "/data/result.json"]
