@@ -1,4 +1,7 @@
-"""The trial that all tests of the running stack share: brought up once, enrolled once, prepared once."""
+"""The trial that all tests of the running stack share: brought up once, enrolled once, prepared once.
+
+`KONSIL_STACK_AT=FOLDER` leaves the trial running and goes on with it the next time, for whoever works on these tests.
+"""
 
 import os
 import subprocess
@@ -16,24 +19,32 @@ from tests.containers.trial import SITES, SLOTS, Trial, prepare, record, sized, 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trial]:
     """A trial that is up and healthy, pinned to the worker's image; at the end nothing of it is left."""
-    folder = tmp_path_factory.mktemp("stack")
+    kept = os.environ.get("KONSIL_STACK_AT")
+    folder = Path(kept) if kept else tmp_path_factory.mktemp("stack")
     trial = Trial(folder / "konsil-stack", sized(folder / "demo"))
-    make(trial.wish, trial.folder)
-    with (trial.folder / "stack.env").open("a") as env:
-        for slot in SLOTS:
-            trial.plan.inbox(SITES[slot]).mkdir(parents=True)
-            env.write(f"KONSIL_{slot.upper()}_INBOX={trial.plan.inbox(SITES[slot])}\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REQUESTS_CA_BUNDLE", str(trial.folder / "ca.pem"))
         try:
             with timed("up", services=len(trial.services), sites=len(SLOTS)):
-                compose(trial.folder, "up", "--detach", profiles=trial.wish.profiles)
-                wait_until_healthy(trial.services)
+                bring_up(trial)
             yield trial
         finally:
             keep_logs(trial)
-            with timed("down"):
-                down(trial.folder, trial.wish.profiles)
+            if not kept:
+                with timed("down"):
+                    down(trial.folder, trial.wish.profiles)
+
+
+def bring_up(trial: Trial) -> None:
+    """Secrets, an inbox for every site, and all services healthy."""
+    if not trial.folder.exists():
+        make(trial.wish, trial.folder)
+        with (trial.folder / "stack.env").open("a") as env:
+            for slot in SLOTS:
+                trial.plan.inbox(SITES[slot]).mkdir(parents=True)
+                env.write(f"KONSIL_{slot.upper()}_INBOX={trial.plan.inbox(SITES[slot])}\n")
+    compose(trial.folder, "up", "--detach", profiles=trial.wish.profiles)
+    wait_until_healthy(trial.services)
 
 
 def keep_logs(trial: Trial) -> None:
@@ -48,6 +59,8 @@ def keep_logs(trial: Trial) -> None:
 @pytest.fixture(scope="session")
 def enrolled(stack: Trial) -> Trial:
     """The trial with every site enrolled by the script that people are told to use."""
+    if stack.has("a", "pass.json"):
+        return stack
     pairs = [f"{slot}={SITES[slot]}" for slot in SLOTS]
     environment = os.environ | STANDINS | {"PATH": f"/usr/bin:{os.environ['PATH']}"}
     script = ["sh", str(ROOT / "scripts" / "enrol_trial.sh"), str(stack.folder), *pairs]
@@ -61,6 +74,8 @@ def enrolled(stack: Trial) -> Trial:
 @pytest.fixture(scope="session")
 def prepared(enrolled: Trial) -> Trial:
     """The trial with a frozen cohort at every site."""
+    if all(enrolled.has(slot, f"cohorts/{enrolled.plan.cohort}/cohort.json") for slot in SLOTS):
+        return enrolled
     patients = sum(one.cases for one in enrolled.plan.hospitals)
     with timed("cohorts", patients=patients), ThreadPoolExecutor(len(SLOTS)) as pool:
         list(pool.map(lambda slot: prepare(enrolled, slot), SLOTS))

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +69,18 @@ def wait_until_healthy(services: Sequence[str], timeout_s: float = START_S) -> N
         time.sleep(3)
 
 
-def reach(service: str, host: str, port: int) -> str:
-    """What a connection from inside a service ends with: "" when it stands."""
-    code = f"""
-import socket
-try: socket.create_connection(({host!r}, {port}), 3)
-except OSError as error: print(type(error).__name__)
+REACH = """
+import concurrent.futures, socket, sys
+def stands(place):
+    host, port = place.rsplit(":", 1)
+    try: socket.create_connection((host, int(port)), 5).close()
+    except OSError: return ""
+    return place
+with concurrent.futures.ThreadPoolExecutor(64) as pool:
+    print(*filter(None, pool.map(stands, sys.argv[1:])))
 """
-    return docker("exec", container(service), "python", "-c", code).stdout.strip()
+
+
+def reached(service: str, places: Iterable[str]) -> list[str]:
+    """Those of some addresses (`host:port`) to which a connection from inside a service stands."""
+    return docker("exec", container(service), "python", "-c", REACH, *places).stdout.split()

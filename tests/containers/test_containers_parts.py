@@ -15,7 +15,7 @@ from konsil.stack.wishes import STORE_NAME, Wish
 from tests.containers.engine import compose, docker, down, wait_until_healthy
 
 pytestmark = pytest.mark.containers
-SERVICES = ["minio", "centre-proxy", "centre-db", "a-db"]
+SERVICES = ["minio", "store-proxy", "centre-db", "a-db"]
 ENDPOINT = f"https://{STORE_NAME}:9443"
 
 

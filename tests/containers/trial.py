@@ -52,7 +52,12 @@ class Trial:
 
     @property
     def services(self) -> list[str]:
-        return ["minio", *(f"{place}-{part}" for place in self.places for part in PARTS)]
+        return ["minio", "store-proxy", *(f"{place}-{part}" for place in self.places for part in PARTS)]
+
+    def has(self, place: str, path: str) -> bool:
+        """Whether a place's home holds this file."""
+        words = ["exec", container(f"{place}-scheduler"), "test", "-e", f"/data/home/{path}"]
+        return docker(*words, check=False).returncode == 0
 
     def url(self, place: str) -> str:
         return f"https://localhost:{PORTS[place]}/{'centre' if place == 'centre' else f'site-{place}'}"

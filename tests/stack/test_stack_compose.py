@@ -51,7 +51,7 @@ def test_a_sites_services_have_no_way_out_but_those_that_ask_the_store() -> None
     sites = {f"{slot}-{part}" for slot in "abc" for part in ("api", "scheduler", "triggerer")}
     assert {name for name, published in outward.items() if not published} == sites
     assert {name for name, published in outward.items() if published} == {
-        f"{slot}-proxy" for slot in ("centre", *"abc")
+        f"{slot}-proxy" for slot in ("centre", "store", *"abc")
     }
 
 
