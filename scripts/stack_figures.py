@@ -64,7 +64,7 @@ def main() -> None:
     file = Path(os.environ["KONSIL_STACK_FIGURES"])
     found = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if asked.what == "images":
-        found |= {"images": sizes(asked.docker), "build": {"seconds": asked.seconds}}
+        found |= {"images": sizes(asked.docker)} | ({"build": {"seconds": asked.seconds}} if asked.seconds else {})
         file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     print(table(found))  # noqa: T201 - a script speaks
 

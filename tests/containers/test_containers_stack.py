@@ -3,12 +3,14 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterable
 
 import pytest
 
-from tests.containers.engine import addresses, container, docker, inspected, reached, wait_until_healthy
+from tests.containers.engine import ROOT, addresses, container, docker, inspected, reached, wait_until_healthy
 from tests.containers.trial import PARTS, SLOTS, Trial, call, token_of
 
 pytestmark = pytest.mark.containers
@@ -84,6 +86,12 @@ def test_a_site_enrols_over_the_proxy(enrolled: Trial) -> None:
     for slot in SLOTS:
         end = docker("exec", container(f"{slot}-scheduler"), "konsil", "doctor", check=False)
         assert "store" in end.stdout.lower(), end.stdout + end.stderr
+
+
+def test_the_guide_agrees_with_the_stack_that_runs(stack: Trial) -> None:
+    script = [sys.executable, str(ROOT / "scripts" / "check_it_guide.py"), "--running"]
+    end = subprocess.run(script, capture_output=True, text=True, check=False, timeout=600)
+    assert end.returncode == 0, end.stderr
 
 
 def test_a_killed_component_comes_back(stack: Trial) -> None:

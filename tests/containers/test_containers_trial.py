@@ -1,13 +1,11 @@
 """The demo's federation through the stack: from DICOM to the released model, and with every service killed in turn."""
 
 import json
-import subprocess
-import sys
 import time
 
 import pytest
 
-from tests.containers.engine import ROOT, container, docker, inspected, wait_until_healthy
+from tests.containers.engine import container, docker, inspected, wait_until_healthy
 from tests.containers.trial import (
     PARTS,
     SITES,
@@ -30,6 +28,8 @@ pytestmark = [
 ]
 KILLED = ["minio", "store-proxy", *(f"{place}-{part}" for place in ("centre", "a") for part in PARTS)]
 """The sites are built alike: one of them stands for all."""
+ROUNDS = 24
+"""Of a federation in which services are killed: long enough for some of them."""
 
 
 @pytest.fixture(scope="module")
@@ -76,13 +76,13 @@ def test_every_service_may_be_killed_during_a_federation(federated: Trial) -> No
     left, number, took = list(KILLED), 0, {}
     while left:
         number += 1
-        dag_run = start(federated, f"killed-{number}", rounds=federated.plan.rounds * 2)
+        dag_run = start(federated, f"killed-{number}", rounds=ROUNDS)
         while left and not ended(federated, dag_run):
             took[left[0]] = killed(left.pop(0), federated)
         finish(federated, dag_run)
         summary = json.loads(file_of("centre", f"runs/killed-{number}/summary.json"))
-        assert len(summary["rounds"]) == federated.plan.rounds * 2
-        assert number < 6, f"not killed yet: {', '.join(left)}"
+        assert len(summary["rounds"]) == ROUNDS
+        assert number < 10, f"not killed yet: {', '.join(left)}"
     record("killed", {"seconds_until_healthy": took, "federations": number})
 
 
@@ -98,9 +98,3 @@ def killed(service: str, trial: Trial) -> float:
     wait_until_healthy(mates)
     patiently(lambda: trial.person("centre", "operator").runs("run_federation"))
     return round(time.monotonic() - begun, 1)
-
-
-def test_the_guide_agrees_with_the_stack_that_runs(federated: Trial) -> None:
-    script = [sys.executable, str(ROOT / "scripts" / "check_it_guide.py"), "--running"]
-    end = subprocess.run(script, capture_output=True, text=True, check=False, timeout=600)
-    assert end.returncode == 0, end.stderr
