@@ -4,7 +4,7 @@
 # How this machine reaches its package index (authorities, a folder of wheels) goes in as build secrets and stays out.
 set -eu
 folder=$1; shift
-[ $# -gt 0 ] || set -- aggregator store proxy postgres airflow imaging worker learner
+[ $# -gt 0 ] || set -- aggregator store proxy postgres orthanc airflow imaging worker learner
 docker=/usr/bin/docker; [ -x "$docker" ] || docker=docker
 here=$(cd "$(dirname "$0")/.." && pwd)
 base=${KONSIL_BASE:-debian:bookworm-slim}
@@ -28,7 +28,7 @@ for name in "$@"; do
     case "$name" in
     store|aggregator) file=aggregator target="--target $name" ;;
     learner|worker) file=learner target="--target $name" ;;
-    postgres) file=standins/postgres target="" ;;
+    postgres|orthanc) file=standins/$name target="" ;;
     *) file=$name target="" ;;
     esac
     echo "== Image konsil/$name"

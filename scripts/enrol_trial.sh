@@ -4,7 +4,8 @@
 set -eu
 folder=$1; shift
 compose="docker-compose --env-file $folder/stack.env --project-directory $(cd "$(dirname "$0")/.." && pwd)"
-compose="$compose --file $(cd "$(dirname "$0")/.." && pwd)/docker-compose.yaml --profile all-in-one"
+compose="$compose --file $(cd "$(dirname "$0")/.." && pwd)/docker-compose.yaml --profile centre --profile site"
+case " $*" in *" c="*) compose="$compose --profile all-in-one" ;; *" b="*) compose="$compose --profile site-b" ;; esac
 . "$folder/stack.env"
 $compose exec -T centre-scheduler konsil central init --endpoint "https://$KONSIL_STORE_NAME:9443" \
     --access-key centre --secret-file /run/secrets/store-centre --ca-file /run/secrets/ca

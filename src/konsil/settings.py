@@ -89,6 +89,9 @@ class Settings(BaseSettings):
         default=(), description="Folders besides the home that a verb in a container may read, such as the inbox."
     )
 
+    inbox_links: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(), description="Folders outside the inbox that links in it may lead to; no other link is followed."
+    )
     ae_title: str = Field(default="KONSIL", description="The name under which this site receives images (C-STORE).")
     receive_address: str = Field(
         default="127.0.0.1", description="Address that the receiver listens at; 0.0.0.0 for all of this machine."
@@ -128,7 +131,7 @@ class Settings(BaseSettings):
     def _is_the_digest_of_a_reference(cls, value: object) -> object:
         return value.rpartition("@")[2] if isinstance(value, str) else value
 
-    @field_validator("reviewers", "custodians", "receive_peers", "door_reads", mode="before")
+    @field_validator("reviewers", "custodians", "receive_peers", "door_reads", "inbox_links", mode="before")
     @classmethod
     def _are_parted_by_commas(cls, value: object) -> object:
         return tuple(filter(None, (name.strip() for name in value.split(",")))) if isinstance(value, str) else value

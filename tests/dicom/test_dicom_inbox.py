@@ -27,7 +27,7 @@ from konsil.dicom import archive
 from konsil.dicom.convert import convert
 from konsil.dicom.deidentify import deidentify
 from konsil.dicom.headers import ABSENT, TABLES, read_inbox
-from konsil.dicom.inbox import has_member, list_inbox, open_member
+from konsil.dicom.inbox import OUTWARD, has_member, list_inbox, open_member
 from konsil.dicom.scan import scan
 from konsil.dicom.series import fingerprint
 from konsil.errors import BadInput
@@ -284,7 +284,22 @@ def test_links_that_turn_in_a_circle_end(inbox: Path) -> None:
 def test_a_link_to_a_folder_elsewhere_is_followed(tmp_path: Path, inbox: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "archive").symlink_to(inbox, target_is_directory=True)
-    assert len(read_inbox(tmp_path / "empty").instances) == 36
+    assert len(read_inbox(tmp_path / "empty", [inbox.parent]).instances) == 36
+
+
+@pytest.mark.parametrize("named", [(), ("other",)])
+def test_a_link_that_leads_out_of_the_inbox_is_followed_only_where_that_was_named(
+    tmp_path: Path, inbox: Path, named: tuple[str, ...]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    folder, file = tmp_path / "empty" / "archive", tmp_path / "empty" / "IM1"
+    folder.symlink_to(inbox, target_is_directory=True)
+    file.symlink_to(next(path for path in inbox.rglob("*") if path.is_file()))
+    links = [tmp_path / name for name in named]
+    assert list_inbox(tmp_path / "empty", links).ignored == {OUTWARD: 2}
+    with pytest.raises(BadInput, match=r"nothing but links that lead out of it.*KONSIL_INBOX_LINKS"):
+        read_inbox(tmp_path / "empty", links)
+    assert len(list_inbox(tmp_path / "empty", [inbox]).names) == 37
 
 
 def test_pipes_and_sockets_do_not_hang(inbox: Path, monkeypatch: pytest.MonkeyPatch) -> None:

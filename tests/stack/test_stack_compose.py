@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+from konsil.stack.secrets import make
+from konsil.stack.wishes import Wish
+
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())
 DOCKERFILES = sorted((ROOT / "containers").rglob("Dockerfile"))
@@ -38,17 +41,17 @@ def test_every_service_is_confined_and_comes_back(name: str) -> None:
     assert ":latest" not in service["image"]
 
 
-def test_a_sites_services_have_no_way_out_but_scheduler_and_triggerer() -> None:
+def test_a_sites_services_have_no_way_out_but_those_that_ask_the_store() -> None:
     inner = {name for name, network in COMPOSE["networks"].items() if (network or {}).get("internal")}
     outward = {}
     for name in SERVICES:
         service = COMPOSE["services"][name]
         if set(service["networks"]) - inner:
             outward[name] = "ports" in service
-    sites = {f"{slot}-{part}" for slot in "abc" for part in ("scheduler", "triggerer")}
+    sites = {f"{slot}-{part}" for slot in "abc" for part in ("api", "scheduler", "triggerer")}
     assert {name for name, published in outward.items() if not published} == sites
     assert {name for name, published in outward.items() if published} == {
-        f"{slot}-proxy" for slot in ("centre", *"abc")
+        f"{slot}-proxy" for slot in ("centre", "store", *"abc")
     }
 
 
@@ -66,6 +69,30 @@ def test_secrets_come_from_files_and_none_stands_here() -> None:
     for service in COMPOSE["services"].values():
         for name, value in (service.get("environment") or {}).items():
             assert "PASSWORD" not in name or (name.endswith("_FILE") and value.startswith("/run/secrets/"))
+
+
+@pytest.mark.parametrize(
+    ("profile", "sites", "places"),
+    [
+        ("centre", ("A",), {"centre"}),
+        ("site", ("A",), {"a"}),
+        ("all-in-one", ("A",), {"centre", "a"}),
+        ("all-in-one", ("A", "B"), {"centre", "a", "b"}),
+        ("all-in-one", ("A", "B", "C"), {"centre", "a", "b", "c"}),
+    ],
+)
+def test_what_init_says_to_start_finds_its_secrets(
+    profile: str, sites: tuple[str, ...], places: set[str], tmp_path: Path
+) -> None:
+    wish = Wish(profile, "localhost", sites)
+    make(wish, tmp_path / "s")
+    wanted = {*wish.profiles, *(["pacs"] if "a" in places else [])}
+    started = {name: one for name, one in COMPOSE["services"].items() if wanted & set(one["profiles"])}
+    assert {name.removesuffix("-db") for name in started if name.endswith("-db")} == places
+    for service in started.values():
+        for secret in service.get("secrets", []):
+            file = COMPOSE["secrets"][secret if isinstance(secret, str) else secret["source"]]["file"]
+            assert (tmp_path / "s" / file.partition("/konsil-stack}/")[2]).is_file(), file
 
 
 def test_the_image_that_is_told_is_the_image_that_runs() -> None:
@@ -110,6 +137,26 @@ def test_the_guide_tells_what_the_compose_file_does() -> None:
     module = guide_check()
     guide = (ROOT / "docs" / "guides" / "it.md").read_text()
     assert module.faults(guide, COMPOSE) == []
+
+
+def inspected(**changed: Any) -> list[dict[str, Any]]:
+    """A container as the engine shows it: site A's proxy, as the guide says it is or otherwise."""
+    binding = {"8443/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8444"}]}
+    host = {
+        "PortBindings": binding, "Memory": 128 << 20, "ReadonlyRootfs": True, "CapDrop": ["ALL"], "Privileged": False,
+        "SecurityOpt": ["no-new-privileges:true"],
+    }  # fmt: skip
+    return [{"Config": {"Labels": {"com.docker.compose.service": "a-proxy"}}, "HostConfig": host | changed}]
+
+
+@pytest.mark.parametrize(("changed", "word"), [
+    ({}, ""), ({"Memory": 0}, "may use 0 bytes"), ({"CapDrop": None}, "not confined"), ({"Privileged": True}, "not "),
+    ({"PortBindings": {"8443/tcp": [{"HostIp": "", "HostPort": "8444"}]}}, "publishes *:8444"),
+])  # fmt: skip
+def test_the_guides_check_asks_the_stack_that_runs(changed: dict[str, Any], word: str) -> None:
+    found = guide_check().faults_of_running((ROOT / "docs" / "guides" / "it.md").read_text(), inspected(**changed))
+    assert [word in sentence for sentence in found] == ([True] if word else [])
+    assert guide_check().faults_of_running("", []) == ["no stack runs"]
 
 
 @pytest.mark.parametrize(("service", "key", "value"), [

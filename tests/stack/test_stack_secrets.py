@@ -133,6 +133,7 @@ def test_the_verb_says_what_it_kept_and_what_it_added(tmp_path: Path) -> None:
     register(app := typer.Typer())
     words = ["init", "all-in-one", "--dir", str(tmp_path / "s"), "--sites"]
     first = CliRunner().invoke(app, [*words, "A,B"])
+    assert "--profile centre --profile site --profile site-b up" in first.stderr
     again = CliRunner().invoke(app, [*words, "A,B"])
     later = CliRunner().invoke(app, [*words, "C"])
     assert len(first.stdout.splitlines()) == 2 + 2 * 4
@@ -143,6 +144,23 @@ def test_the_verb_says_what_it_kept_and_what_it_added(tmp_path: Path) -> None:
     assert {line.split()[0] for line in later.stdout.splitlines()} == {"C"}
     assert "Added: C." in later.stderr
     assert "restart minio" in later.stderr
+    assert "stack.env --profile all-in-one up" in later.stderr
+
+
+def test_the_trials_orthanc_knows_one_password_and_it_is_new(tmp_path: Path) -> None:
+    found = []
+    for name in ("one", "two"):
+        make(TRIAL, tmp_path / name)
+        settings_of = json.loads((tmp_path / name / "pacs" / "orthanc.json").read_text())
+        assert settings_of["AuthenticationEnabled"] is True
+        assert settings_of["DicomServerEnabled"] is False, "C-STORE asks for no password"
+        password = (tmp_path / name / "pacs" / "password").read_text()
+        assert settings_of["RegisteredUsers"] == {"konsil": password}
+        assert len(password) >= 20
+        found.append(password)
+    assert found[0] != found[1]
+    make(Wish("centre", "h.example", ("A",)), tmp_path / "centre")
+    assert not (tmp_path / "centre" / "pacs").exists()
 
 
 def test_a_site_alone_gets_no_store_and_a_sites_key_opens_its_bucket_only(tmp_path: Path) -> None:

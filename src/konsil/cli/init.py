@@ -38,10 +38,12 @@ def register(app: typer.Typer) -> None:
                 typer.echo(f"{place:10} {account:10} {password}")
         if logins:
             typer.echo("These logins are not shown again.", err=True)
+        after = standing(folder)
         if before:
-            report(before, standing(folder) or before)
+            report(before, after or before)
+        chosen = " ".join(f"--profile {name}" for name in after.profiles) if after else ""
         typer.echo("Start with:", err=True)
-        typer.echo(f"docker-compose --env-file {folder}/stack.env --profile {profile} up --detach", err=True)
+        typer.echo(f"docker-compose --env-file {folder}/stack.env {chosen} up --detach", err=True)
 
     @app.command(hidden=True, epilog="Example: konsil component scheduler")
     def component(

@@ -26,8 +26,9 @@ def scan(
     from konsil.settings import Settings
 
     speak()
-    site = SiteFolder(Settings().home)
-    outcome = find(site, cohort, inbox)
+    settings = Settings()
+    site = SiteFolder(settings.home)
+    outcome = find(site, cohort, inbox, settings.inbox_links)
     found = read_scan(site.cohort(cohort))
     show(found)
     for sentence, broken in sorted(found["unreadable"].items()) if paths else ():

@@ -12,6 +12,7 @@ import logging
 import math
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -28,7 +29,7 @@ from pydicom.uid import (
 
 from konsil.dicom.archive import DAMAGED, is_archive
 from konsil.dicom.directory import count_absent, is_directory, referenced, tidy
-from konsil.dicom.inbox import FORBIDDEN, INSIDE, PREAMBLE_BYTES, Listing, list_inbox, open_member
+from konsil.dicom.inbox import FORBIDDEN, INSIDE, OUTWARD, PREAMBLE_BYTES, Listing, list_inbox, open_member
 from konsil.dicom.memory import Memory
 from konsil.dicom.reading import BROKEN, parse
 from konsil.errors import BadInput, Missing
@@ -80,16 +81,24 @@ class Contents:
     ignored: Counter[str] = field(default_factory=Counter)
 
 
-def read_inbox(inbox: Path) -> Contents:
-    """Walk `inbox` and read every header. Raises `Missing` or `BadInput` if there is nothing to work with."""
+def read_inbox(inbox: Path, links: Sequence[Path] = ()) -> Contents:
+    """Walk `inbox` and read every header. Raises `Missing` or `BadInput` if there is nothing to work with.
+
+    `links`: folders into which links may lead besides the inbox itself.
+    """
     if not inbox.is_dir():
         raise Missing(
             "the inbox is not there", expected="a folder with DICOM files", hint="Check the path of the inbox"
         )
-    listing = list_inbox(inbox)
+    listing = list_inbox(inbox, links)
     contents, seen = Contents(unreadable=listing.unreadable, ignored=listing.ignored), set[str]()
     memory = Memory()
     if not listing.names and not listing.unreadable:
+        if listing.ignored[OUTWARD]:
+            raise BadInput(
+                "the inbox holds nothing but links that lead out of it", expected="DICOM files, in any folders",
+                hint="Name the folders that they may lead to in KONSIL_INBOX_LINKS",
+            )  # fmt: skip
         raise BadInput("the inbox is empty", expected="DICOM files, in any folders", hint="Export the studies into it")
     for count, name in enumerate(listing.names, start=1):
         if count % FILES_PER_LINE == 0:

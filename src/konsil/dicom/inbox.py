@@ -4,15 +4,17 @@ An inbox is a folder with files under any names, at any depth; zip archives in i
 from the inbox with `/`; inside an archive it goes on after `!/`, as in `export.zip!/DICOM/IM0001`. An archive within an
 archive is not read.
 
-Looking never hangs and never stops: pipes and devices are not opened, linked folders are read once, and what may not be
-read is kept with its sentence, like a study that is still being received or was not fetched whole. The receiver writes
-beside the final name (`.part-…`); such files are passed over.
+Looking never hangs and never stops: pipes and devices are not opened, linked folders are read once, links that lead out
+of the inbox are followed only into folders that were named, and what may not be read is kept with its sentence, like a
+study that is still being received or was not fetched whole. The receiver writes beside the final name (`.part-…`); such
+files are passed over.
 """
 
 from __future__ import annotations
 
 import stat
 from collections import Counter, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -27,6 +29,7 @@ PREAMBLE_BYTES = 132
 OTHER_ARCHIVES = (".7z", ".rar", ".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".tar.xz", ".iso", ".dmg")
 FORBIDDEN_FOLDER = "A folder may not be opened by this user."
 FORBIDDEN = "A file may not be read by this user."
+OUTWARD = "links that lead out of the inbox"
 UNPACK = "archives other than zip; unpack them into the inbox"
 
 
@@ -39,16 +42,32 @@ class Listing:
     ignored: Counter[str] = field(default_factory=Counter)
 
 
-def list_inbox(inbox: Path) -> Listing:
-    """Every file below `inbox` and in its zip archives. Nothing is raised for what cannot be opened."""
+def list_inbox(inbox: Path, links: Sequence[Path] = ()) -> Listing:
+    """Every file below `inbox` and in its zip archives. Nothing is raised for what cannot be opened.
+
+    `links`: folders into which links may lead besides the inbox itself.
+    """
     listing, seen = Listing(), set[tuple[int, int]]()
-    folders, links = deque([inbox]), deque[Path]()
-    while folders or links:
-        folder = folders.popleft() if folders else links.popleft()
+    roots = [root.resolve() for root in (inbox, *links)]
+    folders, later = deque([inbox]), deque[Path]()
+    while folders or later:
+        folder = folders.popleft() if folders else later.popleft()
         for path in visit(folder, inbox, listing, seen):
-            place(path, inbox, listing, links if path.is_symlink() else folders)
+            if path.is_symlink() and not leads_into(path, roots):
+                listing.ignored[OUTWARD] += 1
+            else:
+                place(path, inbox, listing, later if path.is_symlink() else folders)
     listing.names.sort()
     return listing
+
+
+def leads_into(link: Path, roots: Sequence[Path]) -> bool:
+    """Whether a link ends below one of these folders; one that leads nowhere, or in a circle, does no harm."""
+    try:
+        target = link.resolve(strict=True)
+    except (OSError, RuntimeError):
+        return True
+    return any(target.is_relative_to(root) for root in roots)
 
 
 def visit(folder: Path, inbox: Path, listing: Listing, seen: set[tuple[int, int]]) -> list[Path]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from konsil.cohort.cases import Case
@@ -37,14 +37,15 @@ STEP = "scan"
 MASK = "MASK"
 
 
-def scan(site: SiteFolder, cohort: str, inbox: Path) -> Outcome:
+def scan(site: SiteFolder, cohort: str, inbox: Path, links: Sequence[Path] = ()) -> Outcome:
     """Propose cases from everything in `inbox` (any folders, any file names) and write scan.json.
 
+    `links`: folders outside the inbox that links in it may lead to; no other link is followed.
     `done` are the cases with T1w and FLAIR; set aside are days without them and files that cannot be read, each with a
     sentence. Raises `Missing` or `BadInput` for an inbox without DICOM, and for a cohort frozen with other cases.
     """
     folder = site.cohort(cohort)
-    contents = read_inbox(inbox)
+    contents = read_inbox(inbox, links)
     pseudonyms = open_pseudonyms(site)
     choices, questions = propose(contents, pseudonyms, Look(inbox), answers(folder))
     masks, homeless = assign_masks(inbox, contents, choices)

@@ -67,13 +67,13 @@ class Approval(Record):
     policy: Digest | None = None
     review: Digest | None = Field(default=None, exclude_if=lambda value: value is None)
 
-    def why_void(self, *, run: str, charter: str, learner: LearnerMark, cohort: CohortMark | None) -> str:
-        """Why this decision no longer counts for what is here now; empty if it does."""
+    def why_void(self, *, run: str, charter: str, learner: LearnerMark | None, cohort: CohortMark | None) -> str:
+        """Why this decision no longer counts for what is here now; empty if it does (learner None: not compared)."""
         if (self.run, self.charter) != (run, charter):
             return "it was given for another charter"
         if not self.accepted:
             return ""
-        if self.learner.digest != learner.digest:
+        if learner is not None and self.learner.digest != learner.digest:
             return f"the learner changed: approved was {self.learner.words}; here is {learner.words}"
         if self.cohort is None or cohort is None or self.cohort.sha256 != cohort.sha256:
             return "the cohort changed since it was approved"

@@ -37,11 +37,22 @@ def versions_of(name: str) -> Json:
     return {part: version for part, version in versions().items() if part in wanted}
 
 
+def lacking(name: str) -> list[str]:
+    """The packages of a learner that are not installed here; where there are any, `code_of` is of a part of it."""
+    return [package for package in PACKAGES.get(name, ()) if _package(package) is None]
+
+
 def _folders(name: str) -> list[tuple[str, Path]]:
     """The packages of a learner by name; one that is not installed is left out, and so tells itself apart."""
     found = [("konsil/learners", HERE)]
     for package in PACKAGES.get(name, ()):
-        spec = importlib.util.find_spec(package)
-        if spec is not None and spec.submodule_search_locations:
-            found.append((package, Path(next(iter(spec.submodule_search_locations)))))
+        if (folder := _package(package)) is not None:
+            found.append((package, folder))
     return found
+
+
+def _package(name: str) -> Path | None:
+    """Where a package lies, without importing it; None where it is not installed."""
+    spec = importlib.util.find_spec(name)
+    places = spec.submodule_search_locations if spec is not None else None
+    return Path(next(iter(places))) if places else None

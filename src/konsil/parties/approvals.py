@@ -15,11 +15,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from konsil.errors import BadMessage, KonsilError, Missing, Refused
-from konsil.federation.approval import SUBJECT, Approval
+from konsil.federation.approval import SUBJECT, Approval, LearnerMark
 from konsil.federation.slot import Kind
 from konsil.federation.steps import Answer, Evaluate, Prepare, SendFingerprint, Train, TrainBaseline
 from konsil.parties.records import cohort_mark, keep, learner_mark, read
 from konsil.parties.site import SiteParty
+from konsil.parties.worker_mark import noted
 from konsil.types import Json
 
 FILE = "approval.signed"
@@ -75,6 +76,7 @@ def sign_approval(
     review: str | None = None,
 ) -> Approval:
     """Sign and keep the decision on the charter that stands."""
+    noted(party.home, image)
     approval = Approval(
         run=party.run,
         charter=party.letter(Kind.charter).manifest.digest,
@@ -91,8 +93,11 @@ def sign_approval(
     return approval
 
 
-def why_void(party: SiteParty, image: str) -> str:
-    """Why the decision on a run does not count now; empty if it does, or if none was taken."""
+def why_void(party: SiteParty, mark: LearnerMark | None) -> str:
+    """Why the decision on a run does not count now; empty if it does, or if none was taken.
+
+    `mark`: the learner that is here now; None, for readers only: it is not known, and not compared.
+    """
     decision = party.ledger.decision()
     if decision is None:
         return ""
@@ -105,7 +110,6 @@ def why_void(party: SiteParty, image: str) -> str:
     chosen = approval.cohort.name if approval.cohort else None
     if (approval.accepted, chosen) != (decision["accepted"], decision.get("cohort")):
         return "decision.json says something else than what was signed"
-    mark = learner_mark(party.rules.learner.name, image)
     cohort = cohort_mark(party.home, chosen) if chosen else None
     return approval.why_void(
         run=party.run, charter=party.letter(Kind.charter).manifest.digest, learner=mark, cohort=cohort
@@ -121,7 +125,8 @@ def under_approval(party: SiteParty, image: str) -> SiteParty:
 
 def _checked(party: SiteParty, image: str, deed: Callable[[Any], None]) -> Callable[[Any], None]:
     def look_first(step: Any) -> None:
-        if why := why_void(party, image):
+        noted(party.home, image)
+        if why := why_void(party, learner_mark(party.rules.learner.name, image)):
             raise Refused(
                 f"The approval of {party.run} does not count any more: {why.rstrip('.')}",
                 hint=f"Decide again: konsil decide {party.run}",

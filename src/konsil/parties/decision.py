@@ -24,6 +24,7 @@ from konsil.parties.policies import DAYS, covering, policies, sign_policy
 from konsil.parties.records import cohort_mark, learner_mark
 from konsil.parties.reviewed import checked_review, review_told
 from konsil.parties.site import SiteParty
+from konsil.parties.worker_mark import UNKNOWN, mark_for_reading
 from konsil.trust.roster import CENTRE
 from konsil.types import Json
 
@@ -51,17 +52,17 @@ def proposal(home: Path, run: str, image: str = "", reviewed_only: bool | None =
     """What a custodian reads before deciding: who, what, how long, what would leave the site, and whether a policy
     covers it. `image`, `reviewed_only`: the settings of these names."""
     party = party_at(home, run)
-    charter, mark = party.rules, learner_mark(party.rules.learner.name, image)
-    policy, outside = covering(home, charter, mark)
+    charter, mark = party.rules, mark_for_reading(home, party.rules.learner.name, image)
+    policy, outside = covering(home, charter, mark) if mark else (None, [UNKNOWN])
     return {
         "run": charter.run,
         "title": charter.title,
         "asked_by": asked_by(party),
         "sites": list(charter.sites),
         "learner": charter.learner.name,
-        "learner_mark": mark.model_dump(mode="json"),
-        "learner_words": mark.words,
-        "review": review_told(party, image, reviewed_only),
+        "learner_mark": mark.model_dump(mode="json") if mark else None,
+        "learner_words": mark.words if mark else charter.learner.name,
+        "review": review_told(party, mark, reviewed_only),
         "rounds": charter.rounds,
         "strategy": in_words(charter.rule),
         "data": charter.data.model_dump(mode="json"),
@@ -72,7 +73,7 @@ def proposal(home: Path, run: str, image: str = "", reviewed_only: bool | None =
         "policy": policy.name if policy else "",
         "outside": outside,
         "decision": party.ledger.decision(),
-        "void": why_void(party, image),
+        "void": why_void(party, mark),
     }
 
 
@@ -185,7 +186,7 @@ def may_decide(party: SiteParty, image: str, *, accepted: bool, cohort: str | No
     earlier = party.ledger.decision()
     if earlier is None:
         return False
-    void = bool(why_void(party, image))
+    void = bool(why_void(party, learner_mark(party.rules.learner.name, image)))
     if not void and (earlier["accepted"], earlier.get("cohort")) != (accepted, cohort):
         raise BadInput(f"The charter of {party.run} was decided on already", hint="A decision cannot be changed")
     if void and not accepted and earlier["accepted"]:

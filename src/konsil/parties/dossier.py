@@ -22,11 +22,11 @@ from konsil.errors import KonsilError
 from konsil.federation.charter import Charter
 from konsil.federation.mailbox import Letter, Mailbox
 from konsil.federation.slot import Kind, Slot
-from konsil.federation.workflow import Verdict
+from konsil.federation.workflow import Verdict, credited
 from konsil.files import read_json
 from konsil.parties.decision import party_at, proposal
 from konsil.parties.party import Party
-from konsil.parties.reviewed import verdict_at
+from konsil.parties.reviewers import trusted
 from konsil.trust.roster import CENTRE
 from konsil.types import Json
 
@@ -56,7 +56,8 @@ def dossier(home: Path, run: str, image: str = "", reviewed_only: bool | None = 
         except KonsilError as error:
             before = {**before, "unreadable": error.sentence}
     decided = party.ledger.decision()
-    asked |= {"workflow": published(verdict_at(party, image)), "before": before, "changes": changes}
+    verdict = credited(party.rules.workflow, trusted(home))
+    asked |= {"workflow": published(verdict), "before": before, "changes": changes}
     return {**asked, "objects": objects(home, party), "decided": decided}
 
 

@@ -34,8 +34,7 @@ def main() -> None:
     """Ask and end."""
     component = sys.argv[1]
     prefix = str(json.loads(SECRET.read_text(encoding="utf-8"))["prefix"])
-    host = "127.0.0.1" if component == "api-server" else "api"
-    url = f"http://{host}:8080{prefix}/api/v2/monitor/health"
+    url = f"http://api:8080{prefix}/api/v2/monitor/health"
     try:
         with urllib.request.urlopen(url, timeout=15) as answer:
             wrong = fault(component, json.load(answer))

@@ -19,6 +19,7 @@ from typing import NoReturn
 
 from konsil.errors import BadInput, Unavailable
 from konsil.files import read_json, write_bytes, write_json
+from konsil.parties.worker_mark import noted
 from konsil.settings import Settings
 from konsil.stack.configuration import link_dags, sections
 from konsil.stack.places import Place
@@ -66,7 +67,8 @@ def settings(place: Place, given: Json) -> dict[str, dict[str, str]]:
     }
     table = sections(place, link_dags(place), keys)
     table["core"]["execution_api_server_url"] = f"http://api:{PORT}{place.prefix}/execution/"
-    table["api"] |= {"host": "0.0.0.0", "base_url": f"{given['address']}{place.prefix}"}  # noqa: S104 - in a container
+    table["api"] |= {"base_url": f"{given['address']}{place.prefix}"}
+    table["api"]["host"] = "api"  # its address in the place's own network, and in no other
     table["logging"]["base_log_folder"] = str(LOGS)
     return table
 
@@ -80,8 +82,10 @@ def become(component: str, secret: Path = SECRET, folder: Path = FOLDER, *, argu
         raise BadInput("there is no such component", expected=", ".join([*COMPONENTS, TASK]), got=component)
     if (component == TASK) != bool(arguments):
         raise BadInput("a command line belongs to the component task, and to it alone", got=component)
-    Settings()  # what is not usable is told here, not by every task
+    own = Settings()  # what is not usable is told here, not by every task
     place = configure(secret, folder)
+    if component == MIGRATOR:  # it is where the work is done
+        noted(own.home, own.image)
     environment = os.environ | {"AIRFLOW_HOME": str(place.airflow_home), "FORWARDED_ALLOW_IPS": "*"}
     if component == TASK:
         os.execvpe(arguments[0], list(arguments), environment)  # noqa: S606 - a list, no shell

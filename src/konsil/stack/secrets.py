@@ -5,6 +5,7 @@
     <folder>/<place>/database          the database's password alone, for PostgreSQL
     <folder>/<place>/tls/              certificate and key of its UI: replace them by the hospital's own
     <folder>/store/                    users of the store, one key file per user, policies; at a centre
+    <folder>/pacs/                     password of the user `konsil` at the trial's Orthanc, and its settings; at a site
     <folder>/authority/                the authority that signed all certificates
 
 The folder is for its owner alone (mode 700). The files in it can be read by anybody, because a container's user, who is
@@ -19,7 +20,7 @@ import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
-from konsil.files import read_json, write_bytes, write_json
+from konsil.files import as_bytes, read_json, write_bytes, write_json
 from konsil.stack.accounts import roles
 from konsil.stack.places import CENTRE, Place
 from konsil.stack.wishes import PORTS, WORKER, Wish, standing, united
@@ -29,6 +30,19 @@ from konsil.trust.roster import GLOBAL, bucket_of
 from konsil.types import Json
 
 READABLE = 0o444
+PACS_SLOT, PACS_USER = "a", "konsil"
+ORTHANC = {
+    "Name": "Konsil trial",
+    "StorageDirectory": "/var/lib/orthanc/db",
+    "IndexDirectory": "/var/lib/orthanc/db",
+    "Plugins": ["/usr/share/orthanc/plugins", "/usr/local/share/orthanc/plugins"],
+    "RemoteAccessAllowed": True,
+    "AuthenticationEnabled": True,
+    "DicomServerEnabled": False,
+    "ExecuteLuaEnabled": False,
+    "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "EnableWado": False},
+}
+"""Orthanc's settings but for its users (Orthanc book, *Configuration*). C-STORE asks for no password, so it is off."""
 
 
 def make(wish: Wish, folder: Path) -> dict[str, dict[str, str]]:
@@ -50,6 +64,8 @@ def make(wish: Wish, folder: Path) -> dict[str, dict[str, str]]:
         make_store(folder / "store", whole.sites)
         certify(authority, whole.store, folder / "store" / "tls")
         unless_there(folder / "ca.pem", authority.pem.encode())
+    if PACS_SLOT in whole.places:
+        make_pacs(folder / "pacs")
     write_environment(folder / "stack.env", environment(whole, folder))
     return logins
 
@@ -94,6 +110,13 @@ def make_store(folder: Path, sites: Sequence[str]) -> None:
             write_json(folder / f"{key}.policy.json", user_policy(key), mode=READABLE)
     if users != there:
         write_json(path, {"users": users}, mode=READABLE)
+
+
+def make_pacs(folder: Path) -> None:
+    """The trial's Orthanc knows one user with a password of its own, which is also handed to the site's scheduler."""
+    unless_there(folder / "password", secrets.token_urlsafe(24).encode())
+    users = {PACS_USER: (folder / "password").read_text(encoding="utf-8").strip()}
+    unless_there(folder / "orthanc.json", as_bytes(ORTHANC | {"RegisteredUsers": users}))
 
 
 def certify(authority: Authority, host: str, folder: Path) -> None:

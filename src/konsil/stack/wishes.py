@@ -44,6 +44,13 @@ class Wish:
         return sites if self.profile == "site" else {CENTRE: CENTRE, **sites}
 
     @property
+    def profiles(self) -> tuple[str, ...]:
+        """Profiles of the compose file that start it: a trial with fewer sites than slots names its parts."""
+        if self.profile != "all-in-one" or len(self.sites) == MOST[self.profile]:
+            return (self.profile,)
+        return (CENTRE, "site", *(f"site-{slot}" for slot in SLOTS[2 : len(self.sites) + 1]))
+
+    @property
     def store(self) -> str:
         """Name of the store as the sites reach it: in a trial it is known to the containers only."""
         return self.host if self.profile == CENTRE else STORE_NAME

@@ -12,11 +12,10 @@ import pytest
 
 from konsil.stack.secrets import make
 from konsil.stack.wishes import STORE_NAME, Wish
-from tests.containers.engine import compose, docker
-from tests.containers.test_containers_stack import wait_until_healthy
+from tests.containers.engine import compose, docker, down, wait_until_healthy
 
 pytestmark = pytest.mark.containers
-SERVICES = ["minio", "centre-proxy", "centre-db", "a-db"]
+SERVICES = ["minio", "store-proxy", "centre-db", "a-db"]
 ENDPOINT = f"https://{STORE_NAME}:9443"
 
 
@@ -30,12 +29,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         (made / "homes" / name).chmod(0o777)  # for the containers' user; the folder above is ours alone
     try:
         compose(made, "up", "--detach", *SERVICES)
-        wait_until_healthy(made, SERVICES)
+        wait_until_healthy(SERVICES)
         yield made
     finally:
-        compose(made, "down", "--volumes", "--timeout", "5", check=False)
-        left = docker("ps", "--all", "--quiet", "--filter", "label=com.docker.compose.project=konsil").stdout
-        assert not left, "containers are left"
+        down(made)
 
 
 def shown(folder: Path) -> list[str]:
@@ -128,7 +125,7 @@ def test_a_killed_store_comes_back_with_what_it_held(folder: Path) -> None:
     name = docker(*find).stdout.split()[0]
     os.kill(int(docker("inspect", "--format", "{{.State.Pid}}", name).stdout), signal.SIGKILL)
     time.sleep(2)
-    wait_until_healthy(folder, ["minio"])
+    wait_until_healthy(["minio"])
     end = konsil(folder, "centre", "centre-inner", "central", "sites")
     assert end.returncode == 0, end.stderr
     assert end.stdout.startswith("A ")
