@@ -165,7 +165,7 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
     """The whole run."""
     names = [chr(ord("A") + number) for number in range(chosen.sites)]
     with tempfile.TemporaryDirectory(prefix="konsil-leak-") as folder:
-        village = Village(Path(folder), names)
+        village = Village(Path(folder), names, answers_s=300)
         try:
             village.up()
             return {"sites": chosen.sites, "rounds": chosen.rounds, **observed(village, chosen.rounds)}
@@ -179,15 +179,15 @@ def observed(village: Village, rounds: int) -> dict[str, Any]:
     began, load = time.monotonic(), os.getloadavg()[0]
     village.start(RUN, rounds=rounds, patience_s=0, site_patience_s=0)
     for number in range(1, rounds + 1):
-        village.wait_for_round(RUN, number, timeout_s=900)
+        village.wait_for_round(RUN, number, timeout_s=1800)
         samples[number] = weigh(village)
         reader.look()
         if number == SETTLED:
             before = {name: database(village, name) for name in village.with_airflow}
         print(f"round {number}: {(time.monotonic() - began) / 60:.1f} min", file=sys.stderr, flush=True)
-    village.wait_for_end(RUN, timeout_s=900)
-    samples[rounds + 1] = weigh(village)
     after = {name: database(village, name) for name in village.with_airflow}
+    village.wait_for_end(RUN, timeout_s=1800)
+    samples[rounds + 1] = weigh(village)
     return {
         "minutes": round((time.monotonic() - began) / 60, 1),
         "load": [round(load, 1), round(os.getloadavg()[0], 1)],

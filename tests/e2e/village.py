@@ -1,8 +1,8 @@
 """A small real stack for tests and benches of the orchestration: centre, sites, S3 server, and the instant learner.
 
 Sites are named A, B, …; each gets a cohort of tiny images, which the learner only counts. Those `by_hand` have no
-Airflow and take part from the calling process; `databases` are addresses of databases other than SQLite, by place. A
-federation is started by the operator's form and approved by the custodians, as people would.
+Airflow and take part from the calling process; `databases` are addresses of databases other than SQLite, by place.
+`answers_s` is how long an API server may take to answer: half a minute, longer for a bench on a full machine. A federation is started by the operator's form and approved by the custodians, as people would.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ class Village:
     sites: Sequence[str]
     by_hand: Sequence[str] = ()
     databases: dict[str, str] = field(default_factory=dict)
+    answers_s: float = 30.0
     plan: Plan = field(init=False)
 
     def __post_init__(self) -> None:
@@ -102,7 +103,7 @@ class Village:
     def admin(self, name: str) -> AirflowClient:
         """An account of a place that may do everything; questions must have grown old before it answers them."""
         place = self.place(name)
-        return AirflowClient(place.url, "admin", passwords(place)["admin"])
+        return AirflowClient(place.url, "admin", passwords(place)["admin"], timeout_s=self.answers_s)
 
     def start(
         self,
@@ -125,7 +126,7 @@ class Village:
                 continue
             if site_patience_s is not None:
                 self.set_patience(site, site_patience_s)
-            answer(self.admin(site), "join_federation", "Approve", {"cohort": COHORT}, timeout_s=240)
+            answer(self.admin(site), "join_federation", "Approve", {"cohort": COHORT}, timeout_s=8 * self.answers_s)
 
     def answer_by_hand(self, site: str, run: str) -> None:
         """The custodian of a site without Airflow accepts, and the site sends its fingerprint."""
