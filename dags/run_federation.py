@@ -112,7 +112,7 @@ FORM = {
         None,
         type=["null", "string"],
         title="Start from a model",
-        description="Of an earlier federation. None: the first weights are drawn by the seed.",
+        description="The result of an earlier federation. None: the first weights are drawn by the seed.",
         section="Training",
     ),
     "start": Param(

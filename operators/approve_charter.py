@@ -151,7 +151,8 @@ def what_is_asked(charter: Json) -> list[tuple[str, str]]:
     rows = [
         ("who asks", f"{plain(charter['asked_by'])}, for the run `{plain(charter['run'])}`"),
         ("sites", plain(", ".join(charter["sites"]))),
-        ("learner", f"{plain(charter['learner_words'])}. {plain(charter['review']['words'])}"),
+        ("learner", plain(charter["learner_words"])),
+        ("review", plain(charter["review"]["words"])),
         ("images", plain(images)),
         ("strategy", plain(charter["strategy"])),
         ("first weights", plain(charter.get("first_weights") or "")),

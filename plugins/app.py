@@ -55,7 +55,6 @@ def build() -> FastAPI:
     app.get("/governance/{run}/charter.html")(governance_charter)
     app.post("/governance/policies/{name}/revoke")(governance_revoke)
     app.get("/assets/{script}.js")(tab_script)
-    app.get("/icons/{name}.svg")(icon)
     return app
 
 
@@ -150,13 +149,6 @@ def governance_revoke(name: str, request: Request, user: User, asked: Annotated[
 def tab_script(script: str) -> FileResponse:
     """A script of the tabs."""
     return served(drawing.script(f"{script}.js"), media_type="text/javascript")
-
-
-def icon(name: str) -> FileResponse:
-    """What a tab is recognised by in the navigation."""
-    answer = served(drawing.icon(name), media_type="image/svg+xml")
-    answer.headers["Cache-Control"] = "private, max-age=86400"
-    return answer
 
 
 def federation_report(run: str) -> FileResponse:

@@ -13,7 +13,6 @@ from markupsafe import Markup, escape
 from konsil.parties.page import figure, percent, span
 
 HERE = Path(__file__).parent / "templates"
-ICONS = HERE.parent / "icons"
 SCRIPTS = ("run.js", "govern.js")
 
 
@@ -43,11 +42,6 @@ def render(template: str, **values: Any) -> str:
 def script(name: str) -> Path | None:
     """One of the scripts of the tabs."""
     return HERE / name if name in SCRIPTS else None
-
-
-def icon(name: str) -> Path | None:
-    """The picture of a tab in Airflow's navigation: dark on a white tile, so that it is seen on any ground."""
-    return ICONS / f"{name}.svg" if name in ("quality", "federation", "governance") else None
 
 
 def moment(iso: str | None) -> Markup | str:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
+from plugins.icons import SHAPES, icon
 from plugins.offering import App, Message, Offering, Receive, Send
 
 
@@ -37,7 +38,7 @@ class KonsilPlugin(AirflowPlugin):
             "destination": "nav",
             "url_route": name.lower(),
             "nav_top_level": True,
-            "icon": f"konsil/icons/{name.lower()}.svg",
+            "icon": icon(name),
         }
-        for name in ("Quality", "Federation", "Governance")
+        for name in SHAPES
     ]

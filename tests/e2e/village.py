@@ -2,7 +2,8 @@
 
 Sites are named A, B, …; each gets a cohort of tiny images, which the learner only counts. Those `by_hand` have no
 Airflow and take part from the calling process; `databases` are addresses of databases other than SQLite, by place.
-`answers_s` is how long an API server may take to answer: half a minute, longer for a bench on a full machine. A federation is started by the operator's form and approved by the custodians, as people would.
+`answers_s` is how long an API server may take to answer: half a minute, longer for a bench on a full machine. A
+federation is started by the operator's form and approved by the custodians, as people would.
 """
 
 from __future__ import annotations

@@ -25,7 +25,6 @@ PATHS = [
     "/federation/run-1/now.html",
     "/federation/run-1/now",
     "/assets/run.js",
-    "/icons/quality.svg",
     "/governance",
     "/governance/audit.html",
     "/governance/run-1/charter.html",

@@ -53,10 +53,11 @@ LONG_TAB = "[aria-label='Governance']"
 THEME = {
     "globalCss": {
         LONG_TAB: {"overflow": "visible !important"},
-        f"{LONG_TAB} > div": {"width": "64px !important", "textOverflow": "clip !important"},
+        f"{LONG_TAB} > div": {"width": "64px !important", "letterSpacing": "-0.04em"},
     }
 }
-"""Airflow cuts the word under an icon where its button ends ("Governa…"); this one may be as wide as the bar."""
+"""Airflow cuts the word under an icon where its button ends ("Governa…"): this one may be as wide as the bar, and its
+letters stand a little closer, so that they stay on the ground of the button where the font is wide."""
 
 
 def dag_ids(place: Place) -> tuple[str, ...]:
