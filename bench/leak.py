@@ -34,7 +34,7 @@ from scipy.stats import theilslopes
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from konsil.errors import KonsilError
+from konsil.errors import KonsilError, Unavailable
 from konsil.stack import bucket, instance
 from konsil.stack.places import CENTRE
 from konsil.stack.processes import find
@@ -167,10 +167,21 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="konsil-leak-") as folder:
         village = Village(Path(folder), names, answers_s=300)
         try:
-            village.up()
+            started(village)
             return {"sites": chosen.sites, "rounds": chosen.rounds, **observed(village, chosen.rounds)}
         finally:
             village.down()
+
+
+def started(village: Village, tries: int = 6) -> None:
+    """Start the stack; on a full machine four Airflows need more than the four minutes that `up` gives each."""
+    for left in reversed(range(tries)):
+        try:
+            return village.up()
+        except Unavailable as error:
+            if not left:
+                raise
+            print(error.sentence, file=sys.stderr, flush=True)
 
 
 def observed(village: Village, rounds: int) -> dict[str, Any]:
