@@ -177,7 +177,8 @@ def started(village: Village, tries: int = 6) -> None:
     """Start the stack; on a full machine four Airflows need more than the four minutes that `up` gives each."""
     for left in reversed(range(tries)):
         try:
-            return village.up()
+            village.up()
+            break
         except Unavailable as error:
             if not left:
                 raise
