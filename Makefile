@@ -44,7 +44,7 @@ test: $(READY) lint ## Lint and all tests but the whole demo.
 
 images: $(READY) ## Take the pictures of docs/images anew, with a real browser.
 	@sh scripts/need_chromium.sh
-	@KONSIL_IMAGES=$(CURDIR)/docs/images $(BIN)/python -m pytest -m e2e tests/e2e/test_e2e_path.py
+	@KONSIL_IMAGES=$(CURDIR)/docs/images $(BIN)/python -m pytest -m e2e tests/e2e/test_e2e_path.py tests/e2e/test_e2e_pictures.py
 
 test-all: $(READY) lint ## All tests and the whole demo.
 	@sh scripts/need_chromium.sh

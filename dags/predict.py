@@ -11,19 +11,25 @@ from operators.export_model import ExportModelOperator
 from operators.predict import PredictOperator
 
 FORM = {
+    # The browser offers cohorts and models of this place instead of letting them be typed (plugins/choices.py).
     "cohort": Param(type="string", title="Cohort", pattern="^[a-z0-9][a-z0-9-]{1,40}$"),
     "model": Param(
         type="string",
         title="Model",
         pattern="^[a-z0-9][a-z0-9-]{2,40}$",
-        description="Name of the federation that made it.",
+        description="Named after the federation that made it.",
     ),
     "which": Param(
         default="result",
         type="string",
         enum=["result", "best", "last"],
+        values_display={
+            "result": "the federation's result",
+            "best": "its best round",
+            "last": "its last round",
+        },
         title="Which of its rounds",
-        description="The federation's result, or its best or last round where these are others.",
+        description="Best and last are stored where they are not the result.",
     ),
     "export": Param(
         default=False,
@@ -38,7 +44,7 @@ DOC = """
 
 **For** site staff.
 
-- **Goes in:** a prepared cohort, and the name of a federation this site took part in: its model is stored here.
+- **Goes in:** a prepared cohort, and the model of a federation this site took part in. The form offers what is here.
 - **Comes out:** a lesion mask for every case, a table of the lesions (CSV and JSON) and a page with pictures, in the
   cohort's derivatives; DICOM segmentations that refer to the source FLAIR, in `work/<cohort>/segmentations`. A case
   without lesions gets no segmentation; the page says so.

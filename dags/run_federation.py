@@ -42,12 +42,13 @@ FORM = {
         description="3 to 41 lower-case letters, digits and hyphens, such as ms-lesions-1.",
     ),
     "title": field(Charter, "title", needed=False, title="Title", description="What the custodians read first."),
+    # The browser offers sites, workflows and models of this place (plugins/choices.py).
     "sites": Param(
-        [],
-        type="array",
+        None,
+        type=["null", "array"],
         items={"type": "string"},
         title="Sites",
-        description="One per line, in the order of tables and sums. Empty: every site that has joined.",
+        description="In the order of tables and sums. Empty: every site that has joined.",
     ),
     "rounds": field(Charter, "rounds", title="Rounds"),
     "learner": Param(
@@ -61,8 +62,7 @@ FORM = {
         None,
         type=["null", "string"],
         title="Workflow",
-        description="A published and reviewed learner, such as nnunet-ms@1.2 (konsil workflow list). Empty: none, and "
-        "sites that need a review refuse.",
+        description="A published and reviewed learner. None: sites that need a review refuse.",
         section="Training",
     ),
     "data": Param(
@@ -108,12 +108,19 @@ FORM = {
         "of means, and no local models to compare.",
         section="Training",
     ),
+    "start_model": Param(
+        None,
+        type=["null", "string"],
+        title="Start from a model",
+        description="The result of an earlier federation. None: the first weights are drawn by the seed.",
+        section="Training",
+    ),
     "start": Param(
         None,
         type=["null", "object"],
-        title="Start from a model",
-        description="A model stored here, for instance "
-        '{"model": "ms-1", "sha256": "…", "new_channels": "zero"}; empty: drawn by the seed (docs/formats/charter.md).',
+        title="What that model lacks",
+        description='Empty: new channels start at zero, other tensors are refused. Others: "mean" or "drawn", as in '
+        '{"new_channels": "mean", "other_tensors": "drawn"}.',
         section="Training",
     ),
     "compare_with_local": field(

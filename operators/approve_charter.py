@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from airflow.providers.standard.operators.hitl import HITLOperator
@@ -11,9 +10,9 @@ from airflow.sdk import Context, Param
 from airflow.sdk.definitions.param import ParamsDict
 from airflow.sdk.exceptions import AirflowFailException
 
+from konsil.cohort.shelf import frozen_cohorts
 from konsil.errors import KonsilError
 from konsil.federation.policy import read_bound
-from konsil.files import read_json
 from konsil.settings import Settings
 from konsil.types import Json
 from operators.links import CharterLink
@@ -61,7 +60,7 @@ class ApproveCharterOperator(HITLOperator):  # type: ignore[misc]  # the provide
             return {"policy": self.charter["policy"]}
         self.subject = f"Take part in “{plain(self.charter['title'] or self.charter['run'])}”?"
         self.body = describe(self.charter)
-        self.params = ParamsDict(question(frozen_cohorts(), review["refusal"]))
+        self.params = ParamsDict(question(frozen_cohorts(Settings().home), review["refusal"]))
         self.assigned_users = assigned(Settings().custodians)
         super().execute(context)
         return None
@@ -124,42 +123,18 @@ def question(cohorts: Mapping[str, str] | None = None, refusal: str = "") -> dic
     }
 
 
-def frozen_cohorts() -> dict[str, str]:
-    """This site's frozen cohorts by name, newest first, each with what a custodian recognises it by."""
-    files = Settings().home.glob("cohorts/*/cohort.json")
-    newest = sorted(files, key=lambda path: path.stat().st_mtime, reverse=True)
-    return {path.parent.name: f"{path.parent.name} ({told(path)})" for path in newest}
-
-
-def told(path: Path) -> str:
-    """`12 cases, signed by reviewer on 2026-11-21`, as far as the file says so."""
-    try:
-        content = read_json(path)
-    except KonsilError:
-        return "cannot be read"
-    number = len(content.get("cases", []))
-    signed = content.get("sign_off") or {}
-    who = f", signed by {signed['by']} on {str(signed['at'])[:10]}" if signed else ", adopted"
-    return f"{number} case{'' if number == 1 else 's'}{who}"
-
-
 def describe(charter: Json) -> str:
     """The charter in the words a custodian needs, as Markdown."""
-    data = charter["data"]
+    review = charter["review"]
     lines = [
-        f"**Who asks:** {plain(charter['asked_by'])}, for the run `{plain(charter['run'])}` with the sites "
-        f"{plain(', '.join(charter['sites']))}.",
-        f"**Learner:** {plain(charter['learner_words'])}. {plain(charter['review']['words'])}",
-        f"**Data:** {plain(', '.join(data['channels']))}; labels {plain(', '.join(data['labels']))}. "
-        "You choose the cohort below.",
-        f"**Strategy:** {plain(charter['strategy'])}.",
-        *([plain(charter["first_weights"])] if charter.get("first_weights") else []),
-        *listed("Bounds", charter["bounds"]),
-        *listed("Privacy", charter["privacy"]),
-        *listed("What leaves this site", charter["what_leaves_the_site"]),
-        *(listed("Why it cannot be approved as it is", [refused]) if (refused := charter["review"]["refusal"]) else []),
-        *(listed("Why the standing policies do not answer it", charter["outside"]) if charter["outside"] else []),
+        *table(*what_is_asked(charter)),
+        *(listed("Why it cannot be approved as it is", [review["refusal"]]) if review["refusal"] else []),
         *(listed("An earlier approval does not count any more", [charter["void"]]) if charter["void"] else []),
+        *(listed("Why the standing policies do not answer it", charter["outside"]) if charter["outside"] else []),
+        *listed("What leaves this site", charter["what_leaves_the_site"]),
+        *listed("Privacy", charter["privacy"]),
+        *listed("Bounds", charter["bounds"]),
+        *settings_told(charter.get("settings") or ()),
         "",
         "**Approve as standing policy**: charters like this one are accepted without asking again, with the same "
         "learner, cohort and sites, until it expires or is revoked (`konsil policy revoke`).",
@@ -167,6 +142,34 @@ def describe(charter: Json) -> str:
         "The centre has signed the charter. Your answer is final, signed with this site's key, and goes to it.",
     ]
     return "\n".join(lines)
+
+
+def what_is_asked(charter: Json) -> list[tuple[str, str]]:
+    """Who asks for what, as rows of a table."""
+    data = charter["data"]
+    images = f"{', '.join(data['channels'])}; labels {', '.join(data['labels'])}. You choose the cohort below."
+    rows = [
+        ("who asks", f"{plain(charter['asked_by'])}, for the run `{plain(charter['run'])}`"),
+        ("sites", plain(", ".join(charter["sites"]))),
+        ("learner", plain(charter["learner_words"])),
+        ("review", plain(charter["review"]["words"])),
+        ("images", plain(images)),
+        ("strategy", plain(charter["strategy"])),
+        ("first weights", plain(charter.get("first_weights") or "")),
+    ]
+    return [(f"**{name}**", told) for name, told in rows if told]
+
+
+def settings_told(rows: Sequence[Sequence[str]]) -> list[str]:
+    """What the charter sets of the learner; the rest is as its author has it."""
+    if not rows:
+        return listed("Settings of the learner", ["Its defaults."])
+    return table(*((plain(name), plain(told)) for name, told in rows), head=("setting of the learner", "value"))
+
+
+def table(*rows: tuple[str, str], head: tuple[str, str] = ("", "")) -> list[str]:
+    """A Markdown table of two columns whose cells are plain."""
+    return ["", f"| {head[0]} | {head[1]} |", "|---|---|", *(f"| {name} | {told} |" for name, told in rows), ""]
 
 
 def listed(title: str, sentences: Iterable[str]) -> list[str]:

@@ -40,12 +40,16 @@ class PublishCharterOperator(PartyOperator):
         return ["run", str(self.path()), *self.limits()]
 
     def charter(self) -> Charter:
-        """The form as a charter: the strategy's name and its parameters are two fields of the form and one there."""
+        """The form as a charter, where the strategy and its parameters are one field, and a start names its hash."""
         fields = {name: self.form[name] for name in Charter.model_fields if self.form.get(name) is not None}
         if not fields.get("sites"):
             fields["sites"] = list(Roster.load(Settings().home).sites)
         if settings := self.form.get("strategy_settings"):
             fields["strategy"] = {**settings, "name": fields.get("strategy", PLAIN)}
+        if model := self.form.get("start_model"):
+            from konsil.parties.start import named_start  # numpy, not for the DAG file
+
+            fields["start"] = {**fields.get("start", {}), **named_start(Settings().home, str(model))}
         return parse_charter(fields)
 
     def execute(self, context: Context) -> Json:

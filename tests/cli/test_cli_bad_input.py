@@ -116,6 +116,12 @@ def test_a_full_disk(konsil: Konsil, hospital: Path, tmp_path: Path) -> None:
     assert konsil("deidentify", hospital, "ms").returncode == 0, "with room again it goes on"
 
 
+@pytest.mark.parametrize("verb", [("predict", "ms", "--model"), ("export-model",)])
+def test_a_model_that_is_not_there(konsil: Konsil, tmp_path: Path, verb: tuple[str, ...]) -> None:
+    rest = [str(tmp_path / "out.zip")] if verb[0] == "export-model" else []
+    says(konsil(*verb, tmp_path / "models" / "ms-9", *rest), "there is no model ms-9 here", code=1)
+
+
 def test_a_cohort_name_that_is_not_a_name(konsil: Konsil, hospital: Path) -> None:
     says(konsil("scan", hospital, "--cohort", "../elsewhere"), "cohort", "expected", code=1)
 

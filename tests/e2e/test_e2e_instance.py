@@ -14,8 +14,10 @@ from urllib.parse import quote
 
 import pytest
 import requests
+from playwright.sync_api import Browser
 
 from konsil.errors import BadInput, Refused
+from konsil.files import write_json
 from konsil.sdk.airflow import AirflowClient
 from konsil.stack import supervisor
 from konsil.stack.accounts import passwords
@@ -176,6 +178,35 @@ def test_a_question_has_a_button_to_the_report_while_it_waits_for_a_person(site:
     assert list(links["extra_links"]) == ["Quality report"]
     header = {"Authorization": f"Bearer {site.client._token}"}
     assert requests.get(links["extra_links"]["Quality report"], headers=header, timeout=30).text == "the report"
+
+
+def test_the_browser_offers_what_the_site_has(site: Site, browser: Browser) -> None:
+    home = site.place.home
+    write_json(home / "cohorts" / "ms-3" / "cohort.json", {"cases": [1, 2]})
+    for name in ("older-1", "newer-1"):
+        write_json(home / "models" / name / "model-card.json", {"title": f"Title of {name}"})
+    os.utime(home / "models" / "older-1", (1, 1))
+    page = browser.new_page(viewport={"width": 1360, "height": 850})
+    site.client.login()
+    page.context.add_cookies([{"name": "_token", "value": site.client._token, "url": f"{site.place.url}/"}])
+    page.goto(f"{site.place.url}/dags/predict")
+    page.get_by_role("button", name="Trigger").first.click()
+    page.get_by_text("newer-1 (Title of newer-1)").wait_for(timeout=120_000)
+    page.locator("#element_model").click()
+    page.get_by_role("option", name="older-1 (Title of older-1)").wait_for(timeout=60_000)
+    assert page.get_by_text("ms-3 (2 cases, adopted)").count() == 1
+    cut = "[...document.querySelectorAll('[aria-label]')].map(e => e.lastElementChild).filter(e => e?.innerText)"
+    assert page.get_by_label("Governance").count() == 1
+    assert page.evaluate(f"{cut}.filter(e => e.scrollWidth > e.clientWidth).map(e => e.innerText)") == []
+    page.close()
+
+
+def test_a_script_may_name_anything_and_is_refused_in_words(site: Site) -> None:
+    run = site.client.trigger("predict", {"cohort": "nowhere", "model": "nothing-1"})
+    assert site.client.wait("predict", run, timeout_s=180) == "failed"
+    (task,) = [task for task in site.client.tasks("predict", run) if task.task_id == "predict"]
+    assert task.attempt == 1, "what is not there now will not be there in ten seconds"
+    assert "there is no model nothing-1 here" in "\n".join(site.client.log("predict", run, "predict"))
 
 
 def state_of(site: Site, run: str, task_id: str) -> str | None:

@@ -2,8 +2,9 @@
 
 Sites are named A, B, …; each gets a cohort of tiny images, which the learner only counts. Those `by_hand` have no
 Airflow and take part from the calling process; `databases` are addresses of databases other than SQLite, by place, and
-`login` is an auth manager other than Airflow's simple one for these. A federation is started by the operator's form and
-approved by the custodians, as people would.
+`login` is an auth manager other than Airflow's simple one for these. `answers_s` is how long an API server may take to
+answer: two minutes, longer for a bench on a full machine. A federation is started by the operator's form and approved
+by the custodians, as people would.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ class Village:
     by_hand: Sequence[str] = ()
     databases: dict[str, str] = field(default_factory=dict)
     login: str = ""
+    answers_s: float = 120.0
     plan: Plan = field(init=False)
 
     def __post_init__(self) -> None:
@@ -109,7 +111,7 @@ class Village:
     def person(self, name: str, account: str) -> AirflowClient:
         """One account of a place."""
         place = self.place(name)
-        return AirflowClient(place.url, account, passwords(place)[account], timeout_s=120)
+        return AirflowClient(place.url, account, passwords(place)[account], timeout_s=self.answers_s)
 
     def start(
         self,
@@ -132,7 +134,7 @@ class Village:
                 continue
             if site_patience_s is not None:
                 self.set_patience(site, site_patience_s)
-            answer(self.admin(site), "join_federation", "Approve", {"cohort": COHORT}, timeout_s=240)
+            answer(self.admin(site), "join_federation", "Approve", {"cohort": COHORT}, timeout_s=8 * self.answers_s)
 
     def answer_by_hand(self, site: str, run: str) -> None:
         """The custodian of a site without Airflow accepts, and the site sends its fingerprint."""

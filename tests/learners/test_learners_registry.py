@@ -70,3 +70,11 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path):
     write_json(tmp_path / "recipe.json", {"format": "something/9"})
     with pytest.raises(BadInput, match="unknown kind"):
         open_model(tmp_path)
+
+
+def test_a_model_that_is_not_there_is_told_with_those_that_are(tmp_path: Path):
+    with pytest.raises(Missing, match=r"no model ms-9 here.*No model is stored here yet"):
+        open_model(tmp_path / "ms-9")
+    write_json(tmp_path / "ms-1" / "recipe.json", {})
+    with pytest.raises(Missing, match=r"no model ms-9 here.*Models here: ms-1"):
+        open_model(tmp_path / "ms-9")

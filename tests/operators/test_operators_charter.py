@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from konsil.cohort.shelf import frozen_cohorts
 from konsil.files import write_bytes, write_json
-from operators.approve_charter import ApproveCharterOperator, describe, frozen_cohorts, lines_of, question
+from operators.approve_charter import ApproveCharterOperator, describe, lines_of, question
 from operators.decide import DecideOperator
 
 
@@ -31,19 +32,19 @@ def test_cohorts_are_told_by_size_and_signature_the_newest_first(home: Path) -> 
     freeze(home, "new", 10, {"cases": [1], "sign_off": signed})
     write_bytes(home / "cohorts" / "broken" / "cohort.json", b"{")
     os.utime(home / "cohorts" / "broken" / "cohort.json", (1, 1))
-    assert frozen_cohorts() == {
+    assert frozen_cohorts(home) == {
         "new": "new (1 case, signed by dr-weber on 2026-11-21)",
         "old": "old (2 cases, adopted)",
         "broken": "broken (cannot be read)",
     }
-    field = question(frozen_cohorts())["cohort"]
+    field = question(frozen_cohorts(home))["cohort"]
     assert field.value == "new"
     assert field.schema["enum"] == ["new", "old", "broken", None]
     assert field.schema["values_display"]["old"] == "old (2 cases, adopted)"
 
 
 def test_without_a_frozen_cohort_the_name_is_typed(home: Path) -> None:
-    field = question(frozen_cohorts())["cohort"]
+    field = question(frozen_cohorts(home))["cohort"]
     assert field.value is None
     assert "enum" not in field.schema
 
@@ -51,6 +52,7 @@ def test_without_a_frozen_cohort_the_name_is_typed(home: Path) -> None:
 CHARTER = {
     "run": "ms-1", "title": "MS", "asked_by": "the centre (fingerprint ABCD)", "sites": ["A", "B"],
     "learner_words": "nnunet (konsil 1), code 12ab…", "strategy": "fedavg", "bounds": ["50 rounds."],
+    "settings": [["batches per epoch", "6"], ["network: patch size", "32 × 32 | 32"]],
     "data": {"channels": ["T1w"], "labels": {"background": 0, "lesion": 1}}, "privacy": ["No noise."],
     "what_leaves_the_site": ["Model <script>weights</script>"], "policy": "", "outside": ["rounds is 51"],
     "decision": None, "void": "", "review": {"words": "Reviewed by <Dr> Weber.", "refusal": "", "lasting": False},
@@ -70,6 +72,18 @@ def test_the_custodian_reads_who_asks_what_runs_and_what_leaves() -> None:
     ):
         assert told in text
     assert "<script>" not in text
+
+
+def test_settings_are_a_table_that_no_setting_breaks_out_of() -> None:
+    lines = describe(CHARTER).splitlines()
+    head = lines.index("| setting of the learner | value |")
+    assert lines[head + 1 : head + 5] == [
+        "|---|---|",
+        "| batches per epoch | 6 |",
+        "| network: patch size | 32 × 32 / 32 |",
+        "",
+    ]
+    assert "Its defaults." in describe(CHARTER | {"settings": []})
 
 
 def approve(charter: dict[str, object]) -> object:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from konsil.errors import BadSetting
+from konsil.errors import BadSetting, Missing
+from konsil.files import write_bytes
 from operators.publish_charter import PublishCharterOperator
 
 FORM: dict[str, Any] = {"run": "run-1", "sites": ["A", "B", "C"], "title": None, "patience_s": 3}
@@ -30,3 +33,22 @@ def test_parameters_go_to_the_strategy_that_was_chosen() -> None:
 def test_parameters_of_another_strategy_are_refused_in_words() -> None:
     with pytest.raises(BadSetting, match=r"strategy\.median.momentum is not usable"):
         charter_of(strategy="median", strategy_settings={"momentum": 0.9})
+
+
+def test_no_sites_means_all_that_have_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    joined = type("Joined", (), {"sites": {"B": None, "A": None}})
+    monkeypatch.setattr("operators.publish_charter.Roster.load", lambda home: joined)
+    assert charter_of(sites=None).sites == charter_of(sites=[]).sites == ("B", "A")
+
+
+def test_a_chosen_model_brings_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KONSIL_HOME", str(tmp_path))
+    write_bytes(tmp_path / "models" / "ms-1" / "model.safetensors", b"weights")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    start = charter_of(start_model="ms-1", start={"new_channels": "mean"}).start
+    assert (start.model, start.sha256, start.new_channels) == ("ms-1", digest, "mean")
+    assert charter_of(start_model=None, start=None).start is None
+    with pytest.raises(Missing, match="There is no model ms-9 here to start from"):
+        charter_of(start_model="ms-9")
+    with pytest.raises(BadSetting, match=r"start\.model is not usable"):
+        charter_of(start={"new_channels": "mean"})

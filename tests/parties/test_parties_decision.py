@@ -6,6 +6,7 @@ import pytest
 
 from konsil.federation.strategies.choice import AsymFedAvgChoice, Choice, FedAdamChoice, FedAvgChoice, KrumChoice
 from konsil.parties.decision import in_words, spoken
+from konsil.parties.words import setting_rows
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,18 @@ def test_the_strategy_is_named_with_what_is_set(rule: Choice, words: str) -> Non
 )
 def test_a_length_of_time_is_told_as_people_tell_it(seconds: float, words: str) -> None:
     assert spoken(seconds) == words
+
+
+def test_settings_of_a_learner_read_like_words_not_like_a_program() -> None:
+    network = {"patch_size": (32, 32, 16), "features_per_stage": [8, 16], "n_conv_per_stage": 1}
+    given = {"learning_rate": 0.03, "mirroring": False, "compiled": True, "tile_size": None, "network": network}
+    assert setting_rows(given) == [
+        ("learning rate", "0.03"),
+        ("mirroring", "no"),
+        ("compiled", "yes"),
+        ("tile size", "not set"),
+        ("network: patch size", "32 × 32 × 16"),
+        ("network: features per stage", "8, 16"),
+        ("network: n conv per stage", "1"),
+    ]
+    assert setting_rows({}) == []

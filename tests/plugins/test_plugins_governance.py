@@ -105,6 +105,16 @@ def test_the_log_is_verified_where_it_is_shown(town: Town, at: Any, tmp_path: Pa
         log.write_bytes(whole)
 
 
+def test_settings_and_recipients_read_like_words(town: Town, at: Any) -> None:
+    client = at(town.home("A"))
+    log = client.get("/governance/audit.html").text
+    assert "A, centre" in log
+    assert "[" not in log.split("<tbody>")[1]
+    asked = proposal(town.home("A"), NEXT) | {"settings": [["mirroring", "no"], ["network: patch size", "32 × 32"]]}
+    page = render("charter.html.j2", c=asked | {"workflow": None, "objects": [], "before": None, "decided": None})
+    assert "network: patch size: <b>32 × 32</b>" in page
+
+
 def test_only_a_custodian_ends_a_policy_and_in_their_name(town: Town, at: Any) -> None:
     home = town.home("B")
     assert "None. Every charter asks a custodian." in at(home).get("/governance").text

@@ -10,7 +10,7 @@ from konsil.cli.door import RESULT, deliver, leave, speak
 from konsil.types import Json, Outcome
 
 COHORT = typer.Argument(..., help="A frozen cohort: its name, or its folder <home>/cohorts/<name>.")
-MODEL = typer.Option(..., "--model", help="Model folder of a federation.", exists=True, file_okay=False)
+MODEL = typer.Option(..., "--model", help="Model folder of a federation.")
 SPLIT = typer.Option("test", "--split", help="train, validation or test.")
 
 

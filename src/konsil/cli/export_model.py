@@ -8,9 +8,7 @@ import typer
 
 from konsil.cli.door import RESULT, deliver, speak
 
-MODEL = typer.Argument(
-    ..., metavar="MODEL", help="Model folder: <home>/models/RUN, or best/ or last/ below it.", exists=True
-)
+MODEL = typer.Argument(..., metavar="MODEL", help="Model folder: <home>/models/RUN, or best/ or last/ below it.")
 OUT = typer.Argument(..., metavar="OUT", help="A new .zip file, or a folder that serves as nnUNet_results.")
 
 

@@ -9,7 +9,7 @@ import typer
 from konsil.cli.door import RESULT, leave, speak
 
 COHORT = typer.Argument(..., help="The cohort: its name, or its folder <home>/cohorts/<name>.")
-MODEL = typer.Option(..., "--model", help="Model folder of a federation.", exists=True, file_okay=False)
+MODEL = typer.Option(..., "--model", help="Model folder of a federation.")
 CASES = typer.Option(None, "--case", help="Only this case (sub-X_ses-Y); may be given several times.")
 
 

@@ -68,7 +68,10 @@ def card_of(folder: Path) -> Json:
 def function_for(folder: Path, table: Mapping[str, str]) -> Any:
     """The function that a table names for the kind of model in a folder."""
     if not (folder / "recipe.json").is_file():
-        raise Missing("this is not a model folder", expected=f"a file recipe.json in {folder}")
+        others = sorted(path.parent.name for path in folder.parent.glob("*/recipe.json"))
+        hint = f"Models here: {', '.join(others)}" if others else "No model is stored here yet"
+        what = "this is not a model folder" if folder.is_dir() else f"there is no model {folder.name} here"
+        raise Missing(what, expected=f"a file recipe.json in {folder}", hint=hint)
     recipe = read_json(folder / "recipe.json")
     if recipe.get("format") not in table:
         raise BadInput("the model is of an unknown kind", expected=" or ".join(table), got=repr(recipe.get("format")))

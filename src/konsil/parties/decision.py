@@ -24,6 +24,7 @@ from konsil.parties.policies import DAYS, covering, policies, sign_policy
 from konsil.parties.records import cohort_mark, learner_mark
 from konsil.parties.reviewed import checked_review, review_told
 from konsil.parties.site import SiteParty
+from konsil.parties.words import setting_rows
 from konsil.parties.worker_mark import UNKNOWN, mark_for_reading
 from konsil.trust.roster import CENTRE
 from konsil.types import Json
@@ -67,6 +68,7 @@ def proposal(home: Path, run: str, image: str = "", reviewed_only: bool | None =
         "strategy": in_words(charter.rule),
         "data": charter.data.model_dump(mode="json"),
         "bounds": in_lines(charter),
+        "settings": setting_rows(charter.learner.settings),
         "privacy": privacy_lines(charter),
         "first_weights": charter.start.sentence if charter.start else "",
         "what_leaves_the_site": charter.what_leaves_the_site(),
@@ -86,10 +88,8 @@ def asked_by(party: SiteParty) -> str:
 def in_lines(charter: Charter) -> list[str]:
     """How much and how long, in sentences."""
     more = f", and up to {charter.extra_rounds} more if the centre extends it" if charter.extra_rounds else ""
-    settings = ", ".join(f"{name} {value}" for name, value in charter.learner.settings.items())
     return [
         f"{charter.rounds} rounds{more}.",
-        f"Settings of the learner: {settings or 'its defaults'}.",
         f"A round closes with at least {charter.quorum.sites} of {len(charter.sites)} sites and "
         f"{charter.quorum.share_of_cases:.0%} of the cases.",
         f"Your answer is waited for until {spoken(charter.deadlines.answer_s)} after the charter came.",

@@ -62,6 +62,15 @@ def given_model(start: Start, home: Path, folder: Path) -> Path:
     return place
 
 
+def named_start(home: Path, model: str) -> Json:
+    """What a charter says of a model that is stored at this centre: its name, and the hash of its weights. Missing."""
+    there = sorted(path.parent.name for path in home.glob(f"models/*/{WEIGHTS}"))
+    if model not in there:
+        what = f"There is no model {model} here to start from"
+        raise Missing(what, expected=f"one of: {', '.join(there) or 'none yet'}")
+    return {"model": model, "sha256": sha256_of(home / "models" / model / WEIGHTS)}
+
+
 def check_whole(folder: Path) -> None:
     """BadInput for a model whose card says that tensors lack, as a centre's under FedBN does."""
     card = folder / "model-card.json"

@@ -49,6 +49,27 @@ def own_parts(rules: Json) -> str:
     return f"A network of their own plan was trained and tested at {', '.join(own)}." if own else ""
 
 
+def setting_rows(settings: Json) -> list[tuple[str, str]]:
+    """Settings of a learner in a reader's words: (`batches per epoch`, `250`), (`network: patch size`, `8 × 8 × 8`)."""
+    rows: list[tuple[str, str]] = []
+    for name, value in settings.items():
+        words = name.replace("_", " ")
+        if isinstance(value, Mapping):
+            rows += [(f"{words}: {inner}", told) for inner, told in setting_rows(dict(value))]
+        else:
+            rows.append((words, setting_value(value, sizes=name.endswith("_size"))))
+    return rows
+
+
+def setting_value(value: object, *, sizes: bool = False) -> str:
+    """One value in words; `sizes`: a list of numbers is voxels along the axes."""
+    if value is None or isinstance(value, bool):
+        return {None: "not set", True: "yes", False: "no"}[value]
+    if isinstance(value, list | tuple):
+        return (" × " if sizes else ", ").join(setting_value(one) for one in value) or "none"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def telling(names: Iterable[str]) -> list[str]:
     """The metrics that are shown, the known ones first."""
     order = list(TITLES)
