@@ -20,7 +20,8 @@ from konsil.parties.standing import standing
 from konsil.types import Json
 
 FRESH_S = 2.0
-OPEN = 8
+OPEN, KEPT = 8, 64
+"""Parties that stay open (6 kB a message: bench/leak.py's growth, which ends with the run), and pictures kept."""
 
 
 class Live:
@@ -51,7 +52,10 @@ class Live:
             except KonsilError:
                 self._open.pop(run, None)
                 raise
+            self._seen.pop(run, None)
             self._seen[run] = (time.monotonic(), picture)
+            if len(self._seen) > KEPT:
+                del self._seen[next(iter(self._seen))]
             return picture
 
     def forget(self, run: str) -> None:

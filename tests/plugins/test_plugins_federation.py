@@ -261,6 +261,21 @@ def test_a_store_that_is_away_leaves_the_last_picture(tmp_path: Path, at: Any, m
     assert after["parts"]["rounds"] == before["parts"]["rounds"]
 
 
+def test_pictures_of_the_runs_looked_at_last_are_kept_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from plugins import live as module
+
+    drawn: list[str] = []
+    monkeypatch.setattr(module, "open_party", lambda home, run: run)
+    monkeypatch.setattr(module, "standing", lambda run: drawn.append(run) or {"run": run})
+    monkeypatch.setattr(module, "KEPT", 2)
+    looker = module.Live(tmp_path)
+    for run in ("one", "two", "one", "three", "three", "two", "one"):
+        assert looker.at(run) == {"run": run}
+    assert drawn == ["one", "two", "three", "one"], "'one' was looked at first and had to go for 'three'"
+
+
 @pytest.mark.parametrize("run", ["..", "nothing-here", "..%2f..%2fkeys", "RUN"])
 def test_no_name_of_a_run_leads_anywhere(town: Town, at: Any, run: str) -> None:
     for ending in ("now.html", "now"):

@@ -80,8 +80,8 @@ def tell(home: Path, run: str, settings: Settings, result: Path | None) -> None:
     typer.echo(f"The learner here: {found['learner_words']}.")
     for line in filter(None, (found["review"]["words"], found["review"]["refusal"])):
         typer.echo(line)
-    rows = "; ".join(f"{name} {value}" for name, value in found["settings"])
-    for line in (*found["bounds"], f"Settings of the learner: {rows or 'its defaults'}.", *found["privacy"]):
+    given = "; ".join(f"{name} {value}" for name, value in found["settings"])
+    for line in (*found["bounds"], f"Settings of the learner: {given or 'its defaults'}.", *found["privacy"]):
         typer.echo(f"  - {line}")
     typer.echo("What would leave this site:")
     for sentence in found["what_leaves_the_site"]:
