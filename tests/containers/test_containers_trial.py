@@ -78,7 +78,8 @@ def test_every_service_may_be_killed_during_a_federation(federated: Trial) -> No
         number += 1
         dag_run = start(federated, f"killed-{number}", rounds=ROUNDS)
         while left and not ended(federated, dag_run):
-            took[left[0]] = killed(left.pop(0), federated)
+            service = left.pop(0)
+            took[service] = killed(service, federated)
         finish(federated, dag_run)
         summary = json.loads(file_of("centre", f"runs/killed-{number}/summary.json"))
         assert len(summary["rounds"]) == ROUNDS
