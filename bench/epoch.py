@@ -1,10 +1,11 @@
 """What federation costs a training: seconds of a federated round over seconds of a plain nnU-Net epoch.
 
 Both train in one process on the same preprocessed cases by the same plan, with as many batches of the same size, in
-turns, and the two epochs of a pair draw the same random numbers. The round is `Learner.train` of a warm session: global
-weights in, training and validation batches, weights out, momentum kept on the disk. The plain epoch is nnU-Net's own
-`nnUNetTrainer` as it comes, less the picture and the checkpoint after every epoch, which stand apart. So the ratio is
-what the exchange of weights costs a training. Ratios are medians over pairs.
+turns; the two epochs of a pair start from the same weights and momentum and draw the same random numbers. The round is
+`Learner.train` of a warm session: global weights in, training and validation batches, weights out, momentum kept on the
+disk. The plain epoch is nnU-Net's own `nnUNetTrainer` as it comes, less the picture and the checkpoint after every
+epoch, which stand apart. So the ratio is what the exchange of weights costs a training, and on a CPU both must end with
+the same bits. Ratios are medians over pairs, of wall seconds and of CPU seconds (where other work shares the machine).
 
 Apart from that: handing an update over (sealed, signed, written to a folder store; then read and checked); the cold
 start (a new interpreter until its first round is done, less a warm round); and going on in another new interpreter,
@@ -148,11 +149,13 @@ def pairs(bench: Bench, note: Any) -> None:
         before = load_file(bench.chosen.work / "second.safetensors")
         note({"resumed_equals_warm": all(np.array_equal(before[name], weights[name]) for name in before)})
     plain, inside = Plain(bench), watched_epochs()
-    found, around = [], []
+    found, around, same = [], [], True
     plain.begin(weights)
-    plain.epoch(2)  # not counted: it starts cold
+    for number in (1, 2):
+        plain.epoch(number)  # not counted: it starts cold, and the learning rate follows the number of epochs
     for number in range(3, 3 + bench.chosen.pairs):
         seconds = {}
+        plain.level(weights, bench.learner._session.trainer)
         for turn in ("round", "plain") if number % 2 else ("plain", "round"):
             wall, cpu = time.monotonic(), time.process_time()
             if turn == "round":
@@ -161,8 +164,10 @@ def pairs(bench: Bench, note: Any) -> None:
             else:
                 plain.epoch(number)
             seconds[turn] = time.monotonic() - wall, time.process_time() - cpu
-        found.append((seconds["round"], seconds["plain"], plain.ends[-1]))
-        note(summary(found) | {"around_the_batches_s": statistics.median(around)})
+        found.append((seconds["round"], seconds["plain"]))
+        same = same and plain.has(weights)
+        note(summary(found) | {"around_the_batches_s": statistics.median(around), "same_weights": same})
+    note({"plain_picture_and_checkpoint_s": plain.end_s()})
     note(handing_over(bench, weights))
     note(machine(bench, plain))
     session.finish([plain.trainer.dataloader_train, plain.trainer.dataloader_val])

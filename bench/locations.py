@@ -1,14 +1,15 @@
 """How often the lesion table names the right part of the brain, on synthetic heads whose anatomy is known.
 
-The drawn lesions of each phantom are located as `konsil predict` does it: brain mask and atlas laid on the FLAIR alone.
-The truth is the same definition on the patient's own anatomy, which no step has seen: its ventricles, its cortex (grey
-matter far from the ventricles), and for the tentorium where in the template each voxel of the folded head comes from.
-A lesion truly touches what is at most TRUE_CONTACT_MM away (one and a half voxels where these are thicker): two voxels
-at 1 mm, because the border between two tissues is one voxel of both. So the errors counted here are those of an affine
-atlas on a head that was folded, and of finding ventricles by their darkness. What the tentorium's own formula gets
-wrong in the template is not seen here (tests/prediction holds it to known places), nor is anything that phantoms lack.
+The drawn lesions of each phantom are located as `konsil predict` does it: brain mask and atlas laid on the FLAIR alone,
+and the T1w, which lies on the FLAIR by the known motion. The truth is the same definition on the patient's own anatomy,
+which no step has seen: its lateral ventricles, its cortex (grey matter far from them), and for the tentorium where in
+the template each voxel of the folded head comes from. A lesion truly touches what is at most TRUE_CONTACT_MM away (one
+and a half voxels where these are thicker): two voxels at 1 mm, because the border between two tissues is one voxel of
+both. So the errors counted here are those of an affine atlas on a head that was folded, and of finding ventricles and
+cortex by brightness. What the tentorium's own formula gets wrong in the template is not seen here (tests/prediction
+holds it to known places), nor is anything that phantoms lack.
 
-    python bench/locations.py --json build/bench/locations.json            12 heads at 2 mm and 3 at 1 mm, 4 CPU minutes
+    python bench/locations.py --json build/bench/locations.json            12 heads at 2 mm and 3 at 1 mm, 6 CPU minutes
     python bench/locations.py --heads 3 --fine 0                           a taste of it
 """
 
@@ -24,26 +25,27 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
+from konsil.cohort.grid import read_on
 from konsil.cohort.volume import Volume
 from konsil.evaluation.lesions import TOUCHING
 from konsil.files import write_json
 from konsil.phantom.acquire import Grid, sample_mask
 from konsil.phantom.anatomy import Anatomy, atlas_points, make_anatomy
-from konsil.phantom.atlas import load_atlas
+from konsil.phantom.atlas import Atlas, load_atlas
 from konsil.phantom.fields import random_rigid
 from konsil.phantom.lesions import make_lesions
 from konsil.phantom.patient import POSITION_SHIFT_MM, POSITION_TURN_DEG, Patient, make_patient
 from konsil.phantom.profile import site_named
+from konsil.prediction.cortex import DEEP_GREY_MM, GREY
 from konsil.prediction.location import (
     CLASSES,
     CONTACT_MM,
-    DEEP_GREY_MM,
-    GREY,
     Head,
     away_from,
     distances,
     infratentorial,
 )
+from konsil.prediction.ventricles import DEEP_MM, TRIGONES_MNI_MM, holding
 from konsil.quality.atlas import Placement, place_atlas
 from konsil.quality.masks import draw
 from konsil.types import Json
@@ -89,19 +91,31 @@ def truth_of(seed: int, site: str, patient: Patient, resolution_mm: float) -> di
         raise AssertionError("this is not the anatomy of that patient")
     points = atlas_points(np.random.default_rng(seeds[1]), atlas).reshape(3, -1)
     mni = points.T @ atlas.affine[:3, :3].T + atlas.affine[:3, 3]
+    shape = anatomy.maps["wm"].shape
+    voxels, template = points.reshape(3, *shape), lateral_ventricles(atlas).astype(np.float32)
+    ventricles = ndimage.map_coordinates(template, voxels, order=1) > 0.5
     maps = {
-        "ventricles": anatomy.maps["ventricles"] > 0.5,
-        "cortex": cortex(anatomy),
-        "below": infratentorial(mni).reshape(anatomy.maps["wm"].shape),
+        "ventricles": ventricles,
+        "cortex": cortex(anatomy, ventricles),
+        "below": infratentorial(mni).reshape(shape),
     }
     return {name: sample_mask(one.astype(np.float32), anatomy, grid, in_flair) for name, one in maps.items()}
 
 
-def cortex(anatomy: Anatomy) -> np.ndarray:
+def lateral_ventricles(atlas: Atlas) -> np.ndarray:
+    """The template's lateral ventricles: deep fluid that hangs together with the trigones.
+
+    The map "ventricles" of the phantom is no truth for this: it holds the cistern behind the midbrain as well, and at
+    1 mm only the right ventricle.
+    """
+    depth_mm = ndimage.distance_transform_edt(atlas.maps["brain"] > 0.5, sampling=atlas.resolution_mm)
+    deep = (atlas.maps["csf"] > 0.5) & (depth_mm > DEEP_MM)
+    return holding(TRIGONES_MNI_MM, deep, atlas.affine)
+
+
+def cortex(anatomy: Anatomy, ventricles: np.ndarray) -> np.ndarray:
     """Grey matter far from the ventricles: not thalamus or basal ganglia."""
-    from_ventricle_mm = ndimage.distance_transform_edt(
-        anatomy.maps["ventricles"] <= 0.5, sampling=anatomy.resolution_mm
-    )
+    from_ventricle_mm = ndimage.distance_transform_edt(~ventricles, sampling=anatomy.resolution_mm)
     return (anatomy.maps["gm"] > GREY) & (from_ventricle_mm > DEEP_GREY_MM)
 
 
@@ -111,7 +125,9 @@ def lesions_of(seed: int, site: str, resolution_mm: float) -> Iterator[Seen]:
     flair = Volume(patient.flair.array, patient.flair.affine)
     truth = truth_of(seed, site, patient, resolution_mm)
     placement = place_atlas(flair)
-    gaps = distances(Head(flair, draw(flair, placement), placement))
+    there, back = Volume(patient.t1w.array, patient.t1w.affine), np.linalg.inv(patient.t1w_to_flair)
+    t1w = Volume(read_on(flair, there, back), flair.affine)
+    gaps = distances(Head(flair, draw(flair, placement), placement, t1w), patient.lesions > 0)
     true_gaps = [away_from(truth[name], flair) for name in ("ventricles", "cortex")]
     numbered, number = ndimage.label(patient.lesions, structure=TOUCHING)
     for one in range(1, number + 1):

@@ -9,6 +9,8 @@ import statistics
 import time
 from typing import Any
 
+import numpy as np
+
 from konsil.files import read_json
 from konsil.types import Json, Tensors
 
@@ -36,8 +38,7 @@ class Plain:
         self.trainer.num_epochs = ROUNDS
         self.trainer.num_iterations_per_epoch = self.settings.batches_per_epoch
         self.trainer.num_val_iterations_per_epoch = self.settings.validation_batches
-        self.end, self.trainer.on_epoch_end = self.trainer.on_epoch_end, self.timed_end
-        self.ends: list[tuple[float, float]] = []
+        self.end, self.trainer.on_epoch_end = self.trainer.on_epoch_end, self.next_epoch
 
     def at_home(self) -> Any:
         """nnU-Net's variables, the same as for the rounds."""
@@ -45,11 +46,17 @@ class Plain:
 
         return environment.at(self.home, device.variables(self.settings, self.home))
 
-    def timed_end(self) -> None:
-        """Its picture, its log and its checkpoint, timed apart."""
-        wall, cpu = time.monotonic(), time.process_time()
-        self.end()
-        self.ends.append((time.monotonic() - wall, time.process_time() - cpu))
+    def next_epoch(self) -> None:
+        """What is left of the end of an epoch without its picture and its checkpoint."""
+        self.trainer.current_epoch += 1
+
+    def end_s(self) -> float:
+        """Seconds of the end of an epoch as it comes, with picture, log and checkpoint; asked after the last one."""
+        began = time.monotonic()
+        with self.at_home():
+            self.trainer.current_epoch -= 1
+            self.end()
+        return time.monotonic() - began
 
     def begin(self, weights: Tensors) -> None:
         """Open the loaders and start from these weights: on a CPU tiny and large numbers take their own time."""
@@ -58,6 +65,20 @@ class Plain:
         with self.at_home():
             self.trainer.on_train_start()
             tensors.write(self.trainer.network, weights)
+
+    def level(self, weights: Tensors, trainer: Any) -> None:
+        """Start where a round starts: from its weights, and with the momentum of its trainer."""
+        from konsil.learners.nnunet import keepsake, tensors
+
+        tensors.write(self.trainer.network, weights)
+        keepsake.put(self.trainer, keepsake.take(trainer, 0))
+
+    def has(self, weights: Tensors) -> bool:
+        """Whether these are its weights, bit by bit."""
+        from konsil.learners.nnunet import tensors
+
+        own = tensors.read(self.trainer.network)
+        return all(np.array_equal(own[name], array) for name, array in weights.items())
 
     def epoch(self, drawn_like: int) -> None:
         """Its next epoch, with the random numbers of round `drawn_like`."""
@@ -98,18 +119,13 @@ def watched_epochs() -> list[float]:
     return inside
 
 
-def summary(found: list[tuple[tuple[float, float], ...]]) -> Json:
+def summary(found: list[tuple[tuple[float, float], tuple[float, float]]]) -> Json:
     """Medians of seconds and of the pairs' ratios, with their range; CPU seconds are of this process alone."""
-    wall = [(one[0], plain[0] - end[0]) for one, plain, end in found]
-    cpu = [one[1] / (plain[1] - end[1]) for one, plain, end in found]
-    ratios = [one / plain for one, plain in wall]
-    return {
-        "federated_over_plain": statistics.median(ratios),
-        "federated_over_plain_range": [min(ratios), max(ratios)],
-        "federated_over_plain_cpu": statistics.median(cpu),
-        "federated_over_plain_cpu_range": [min(cpu), max(cpu)],
-        "round_s": statistics.median(one for one, _ in wall),
-        "plain_epoch_s": statistics.median(plain for _, plain in wall),
-        "plain_picture_and_checkpoint_s": statistics.median(end[0] for _, _, end in found),
-        "pairs": len(found),
-    }
+    result: Json = {"pairs": len(found)}
+    for k, ending in enumerate(("", "_cpu")):
+        ratios = [one[k] / plain[k] for one, plain in found]
+        result[f"federated_over_plain{ending}"] = statistics.median(ratios)
+        result[f"federated_over_plain{ending}_range"] = [min(ratios), max(ratios)]
+        result[f"round{ending}_s"] = statistics.median(one[k] for one, _ in found)
+        result[f"plain_epoch{ending}_s"] = statistics.median(plain[k] for _, plain in found)
+    return result

@@ -91,6 +91,20 @@ def test_a_round_asked_twice_gives_the_same_update(site, make_learner):
     assert same(learner.train(cohort, recipe, first, 2).tensors, second)
 
 
+def test_a_run_that_goes_back_to_an_earlier_round_forgets_the_later_ones(site, make_learner):
+    """As after a restored backup: momentum of rounds that were left behind must not push out that of the new ones."""
+    home, cohort, recipe, weights = site
+    learner = make_learner(home, extra_rounds=1)
+    current = weights
+    for number in (1, 2, 3):
+        current = learner.train(cohort, recipe, current, number).tensors
+    first = learner.train(cohort, recipe, weights, 1).tensors
+    warm = learner.train(cohort, recipe, first, 2).tensors
+    assert same(make_learner(home, extra_rounds=1).train(cohort, recipe, first, 2).tensors, warm)
+    kept = home / "runs" / "tiny-run" / "nnunet" / "federated"
+    assert sorted(file.name for file in kept.iterdir()) == ["0001.safetensors", "0002.safetensors"]
+
+
 def test_a_site_that_was_silent_joins_at_a_later_round(site, make_learner):
     home, cohort, recipe, weights = site
     update = make_learner(home).train(cohort, recipe, weights, 2)
@@ -151,6 +165,21 @@ def test_training_before_preprocessing_names_the_step(site, make_learner, make_c
     home, cohort = make_cohort("B", seed=5)
     with pytest.raises(Missing, match="prepare"):
         make_learner(home).train(cohort, recipe, weights, 1)
+
+
+def test_data_that_were_preprocessed_by_another_recipe_are_not_trained_on(site, make_learner, make_cohort):
+    """A plan of another site too: a site verifies whose hash its data carry, and makes them anew."""
+    home, cohort, recipe, weights = site
+    _, other = make_cohort("B", seed=5, edge=24)
+    learner = make_learner(home)
+    both = learner.plan({"A": learner.fingerprint(cohort), "B": make_learner(other.root).fingerprint(other)})
+    assert both["sha256"] != recipe["sha256"]
+    with pytest.raises(Missing, match="not preprocessed for this recipe"):
+        learner.train(cohort, both, weights, 1)
+    learner.prepare(cohort, both)
+    learner.train(cohort, both, weights, 1)
+    with pytest.raises(Missing, match="not preprocessed for this recipe"):
+        learner.train(cohort, recipe, weights, 1)
 
 
 def test_preprocessing_goes_on_after_a_kill_and_then_does_nothing(site, make_learner, make_cohort, monkeypatch):

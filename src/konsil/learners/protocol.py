@@ -114,10 +114,19 @@ class SteeredLearner(Learner, Protocol):
 
 @dataclass(frozen=True)
 class Transferred:
-    """First weights taken from a given model, and the names of the tensors that had to be drawn instead."""
+    """First weights taken from a given model, and the names of the tensors that had to be drawn instead.
+
+    `fresh`: how many tensors are no weights at all, such as momentum that starts at zero.
+    """
 
     tensors: Tensors
     drawn: tuple[str, ...] = ()
+    fresh: int = 0
+
+    @property
+    def taken(self) -> int:
+        """How many tensors come from the given model."""
+        return len(self.tensors) - len(self.drawn) - self.fresh
 
 
 class TransferLearner(Learner, Protocol):

@@ -29,7 +29,7 @@ def first_weights(start: Start | None, learner: Learner, recipe: Json, home: Pat
         return Transferred(learner.initial(recipe))
     given, able = given_model(start, home, folder), cast(TransferLearner, learner)
     found = able.initial_from(recipe, given, start.new_channels, start.other_tensors)
-    log.info("first weights: %s", taken_line(start.model, len(found.tensors) - len(found.drawn), found.drawn))
+    log.info("first weights: %s", taken_line(start.model, found.taken, found.drawn))
     return found
 
 
@@ -37,8 +37,7 @@ def start_facts(start: Start | None, found: Transferred) -> Json:
     """What the first global message says of a given model: its hash, tensors taken, names of the drawn ones if any."""
     if start is None:
         return {}
-    taken = len(found.tensors) - len(found.drawn)
-    return {"start": start.sha256, "taken": taken, **({"drawn": list(found.drawn)} if found.drawn else {})}
+    return {"start": start.sha256, "taken": found.taken, **({"drawn": list(found.drawn)} if found.drawn else {})}
 
 
 def given_model(start: Start, home: Path, folder: Path) -> Path:

@@ -6,17 +6,16 @@
     deep white matter  anything else
 
 The classes are those of the McDonald criteria (Thompson et al. 2018, doi:10.1016/S1474-4422(17)30470-2) and of their
-reading guide (Filippi et al. 2019, doi:10.1093/brain/awz144); the first that fits counts. Ventricles are dark voxels of
-the FLAIR deep in the brain where the atlas has fluid. Cortex and tentorium are those of the MNI152 atlas, laid on the
-head by an affine transform: some millimetres off in any one person, so these are hints for a reader and no measurement.
-"Touches" means that voxel centres are at most CONTACT_MM apart, or one and a half voxels where these are thicker. All
-points are RAS mm.
+reading guide (Filippi et al. 2019, doi:10.1093/brain/awz144); the first that fits counts. Ventricles are the lateral
+ones: the person's own fluid where the MNI152 atlas has them (ventricles.py). Cortex is what is grey on the T1w where
+the atlas expects it (cortex.py). The tentorium is the atlas's alone, laid on the head by an affine transform: some
+millimetres off in any one person, so these are hints for a reader and no measurement. "Touches" means that voxel
+centres are at most CONTACT_MM apart, or one and a half voxels where these are thicker. All points are RAS mm.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,13 +26,12 @@ from konsil.cohort.box import box_of, part
 from konsil.cohort.growth import distance_mm
 from konsil.cohort.volume import Volume
 from konsil.evaluation.lesions import TOUCHING
-from konsil.quality.atlas import Placement, lay, read_atlas
-from konsil.quality.regions import find_regions
+from konsil.prediction.cortex import find_cortex
+from konsil.prediction.ventricles import find_ventricles
+from konsil.quality.atlas import Placement
 
 CLASSES = ("infratentorial", "periventricular", "juxtacortical", "deep white matter")
-CONTACT_MM = 3.0  # two voxels at 1 mm: partial volume at the border, and the error of an affine atlas
-DEEP_GREY_MM = 12.0  # grey matter nearer to a ventricle is thalamus or basal ganglia, not cortex
-GREY = 0.6  # least share of grey matter in the atlas
+CONTACT_MM = 2.0  # two voxels at 1 mm: at the border between two tissues lies one voxel that is part of both
 
 Mask = npt.NDArray[np.bool_]
 
@@ -50,17 +48,21 @@ class Lesion:
 
 @dataclass(frozen=True)
 class Head:
-    """What a location is told by: the oriented FLAIR, its brain mask on the same grid, and where the atlas lies."""
+    """What a location is told by: the oriented FLAIR, its brain mask, where the atlas lies, and the T1w, if any.
+
+    Mask and T1w lie on the FLAIR's grid.
+    """
 
     flair: Volume
     brain: Volume
     placement: Placement
+    t1w: Volume | None = None
 
 
 def find_lesions(mask: Volume, labels: dict[str, int], head: Head | None) -> list[Lesion]:
     """Every lesion of a label map (26-connected, as `konsil.evaluation.lesions`), the largest of each label first."""
     found = []
-    gaps = distances(head) if head is not None and np.any(mask.data) else None
+    gaps = distances(head, mask.data > 0) if head is not None and np.any(mask.data) else None
     for label, value in labels.items():
         if value == 0:
             continue
@@ -109,18 +111,21 @@ def infratentorial(mni: npt.NDArray[np.float64]) -> Mask:
     return np.asarray(stem | cerebellum, dtype=np.bool_)
 
 
-def distances(head: Head) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Distance of every voxel of the FLAIR to the next ventricle and to the cortex, mm; infinite without one."""
+def distances(head: Head, lesions: Mask) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Distance of every voxel of the FLAIR to the next lateral ventricle and to the cortex, mm; infinite without one.
+
+    `lesions`: all that was drawn, which is no cortex however grey it is.
+    """
     brain = np.asarray(head.brain.data, dtype=bool)
-    ventricles = find_regions(head.flair, brain, head.placement).fluid
     to_ventricle, to_cortex = (np.full(brain.shape, np.inf, np.float32) for _ in range(2))
     if not brain.any():
         return to_ventricle, to_cortex
     box = box_of(brain)
-    grid = part(head.flair, box)
-    to_ventricle[box] = away_from(ventricles[box], grid)
-    cortex = brain[box] & (lay(grey(), head.placement, grid) > GREY) & (to_ventricle[box] > DEEP_GREY_MM)
-    to_cortex[box] = away_from(cortex, grid)
+    grid, inside, t1w = part(head.flair, box), brain[box], head.t1w
+    to_ventricle[box] = away_from(find_ventricles(grid, inside, head.placement), grid)
+    own = None if t1w is None else Volume(t1w.data[box], grid.affine)
+    found = find_cortex(grid, inside, head.placement, to_ventricle[box], t1w=own, lesions=lesions[box])
+    to_cortex[box] = away_from(found, grid)
     return to_ventricle, to_cortex
 
 
@@ -130,10 +135,3 @@ def away_from(mask: Mask, grid: Volume) -> npt.NDArray[np.float32]:
         return np.full(mask.shape, np.inf, np.float32)
     found: npt.NDArray[np.float32] = distance_mm(mask, grid.spacing_mm)
     return found
-
-
-@cache
-def grey() -> Volume:
-    """Grey matter of the atlas, share of each voxel, 1 mm."""
-    atlas = read_atlas("gm")
-    return Volume(np.asarray(atlas.data, np.float32) / 255, atlas.affine)

@@ -30,7 +30,7 @@ from konsil.types import Outcome
 
 log = logging.getLogger(__name__)
 NO_ATLAS = "Locations are not told: the FLAIR has no brain mask (konsil mask COHORT)."
-VERSION = 1  # of what is found; another number means that cases are looked at again
+VERSION = 2  # of what is found; another number means that cases are looked at again
 
 
 @dataclass(frozen=True)
@@ -94,11 +94,13 @@ def find(task: Application, case: Case) -> Finding:
 
 
 def head_of(cohort: CohortFolder, case: Case) -> Head:
-    """The FLAIR of a prepared case with its brain and the atlas on it; raises `Missing` where a step has not run."""
+    """The FLAIR of a prepared case with brain, atlas and, if there is one, T1w; `Missing` where a step has not run."""
     placement = read_placement(cohort, case, "FLAIR")
     brain = read_volume(cohort.brain_mask(case, "FLAIR"), "the brain mask of the FLAIR")
     flair = read_volume(cohort.oriented(case, "FLAIR"), "the oriented FLAIR")
-    return Head(Volume(flair.data, flair.affine), Volume(brain.data > 0, brain.affine), placement)
+    path = cohort.registered(case)
+    t1w = read_volume(path, "the registered T1w") if path.is_file() else None
+    return Head(flair, Volume(brain.data > 0, brain.affine), placement, t1w)
 
 
 def read_label_map(path: Path) -> Volume:

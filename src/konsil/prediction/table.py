@@ -25,8 +25,9 @@ COLUMNS = ("case", "lesion", "label", "location", "volume_ml", "x_mm", "y_mm", "
 DEFINITION = (
     "Infratentorial: brainstem or cerebellum; periventricular: touches a ventricle; juxtacortical: touches the cortex; "
     "deep white matter: anything else. The first that fits counts (Thompson et al. 2018, "
-    "doi:10.1016/S1474-4422(17)30470-2; Filippi et al. 2019, doi:10.1093/brain/awz144). Cortex and tentorium are the "
-    "MNI152 atlas's, laid on the head by an affine transform: a hint for the reader, not a measurement."
+    "doi:10.1016/S1474-4422(17)30470-2; Filippi et al. 2019, doi:10.1093/brain/awz144). Lateral ventricles are dark "
+    "on the FLAIR and cortex is grey on the T1w near where the MNI152 atlas has them; the tentorium is the atlas's, "
+    "laid on the head by an affine transform: a hint for the reader, not a measurement."
 )
 
 

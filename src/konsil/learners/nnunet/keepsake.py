@@ -8,7 +8,7 @@ round r again, from the state after round r - 1, and makes the same update. The 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ class Keepsake:
     scaler: Json
 
 
-def take(trainer: Any, number: int, *, weights: Tensors | None = None) -> Keepsake:
+def take(trainer: Any, number: int) -> Keepsake:
     """Copy the trainer's momentum and the state of its gradient scaler after round `number`."""
     state = trainer.optimizer.state
     momentum = {
@@ -43,7 +43,7 @@ def take(trainer: Any, number: int, *, weights: Tensors | None = None) -> Keepsa
         if state.get(parameter, {}).get("momentum_buffer") is not None
     }
     scaler = trainer.grad_scaler.state_dict() if trainer.grad_scaler is not None else {}
-    return Keepsake(number, momentum, dict(weights or {}), scaler)
+    return Keepsake(number, momentum, {}, scaler)
 
 
 def put(trainer: Any, kept: Keepsake | None) -> None:
@@ -61,13 +61,24 @@ def put(trainer: Any, kept: Keepsake | None) -> None:
         trainer.grad_scaler.load_state_dict(kept.scaler)
 
 
-def save(folder: Path, kept: Keepsake, recipe: str) -> None:
-    """Write the state after a round, whole or not at all, and forget all but the last two."""
+def with_momentum(kept: Keepsake | None, momentum: Tensors) -> Keepsake:
+    """What was kept with another momentum, by the names of the parameters, in place of its own."""
+    given = {name: torch.tensor(array) for name, array in momentum.items()}
+    return replace(kept, momentum=given) if kept is not None else Keepsake(0, given, {}, {})
+
+
+def save(folder: Path, kept: Keepsake, recipe: str, *, weights: Tensors | None = None) -> None:
+    """Write the state after a round, whole or not at all, and forget all but the last two.
+
+    What was kept of later rounds is forgotten first: a run that goes on from an earlier round has left them behind.
+    """
     content = {MOMENTUM + name: tensor for name, tensor in kept.momentum.items()}
-    content |= {WEIGHTS + name: torch.from_numpy(array) for name, array in kept.weights.items()}
+    content |= {WEIGHTS + name: torch.from_numpy(array) for name, array in (weights or {}).items()}
     with replacing(folder / f"{kept.round:04d}.safetensors") as part:
         save_file(content, part, metadata={"recipe": recipe, "scaler": json.dumps(kept.scaler)})
-    for old in sorted(folder.glob("[0-9]*.safetensors"))[:-KEPT_ROUNDS]:
+    files = sorted(folder.glob("[0-9]*.safetensors"))
+    behind = [file for file in files if int(file.stem) > kept.round]
+    for old in behind + files[: len(files) - len(behind)][:-KEPT_ROUNDS]:
         old.unlink()
 
 

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from konsil.errors import BadMessage
 from konsil.evaluation.metrics import mean_of
@@ -78,11 +78,16 @@ class NnUNet:
             return planned(merged, dataset, self.settings, rounds=self.rounds, seed=self.seed, run=self.run)
 
     def norms(self, recipe: Json) -> tuple[str, ...]:
-        """The affine parameters of the normalisation layers, as the recipe names them."""
+        """The affine parameters of the normalisation layers, as the recipe names them, with their shared momentum."""
         recipes.check(recipe)
         if "norms" not in recipe["plans"]["konsil"]:
             raise BadMessage("the recipe does not name the normalisation layers", hint="An older Konsil planned it")
-        return tuple(recipe["plans"]["konsil"]["norms"])
+        found = tuple(recipe["plans"]["konsil"]["norms"])
+        if self.settings.optimizer_state != "share":
+            return found
+        from konsil.learners.nnunet.keepsake import MOMENTUM
+
+        return found + tuple(MOMENTUM + name for name in found)
 
     def prepare(self, cohort: FrozenCohort, recipe: Json) -> None:
         """Preprocess the cohort with nnU-Net by the common plan."""
@@ -98,7 +103,8 @@ class NnUNet:
         with environment.at(self.home):
             from konsil.learners.nnunet import network, tensors
 
-            return tensors.read(network.build(recipe))
+            built = network.build(recipe)
+            return {**tensors.read(built), **self._momentum(built)}
 
     def initial_from(
         self, recipe: Json, given: Path, new_channels: NewChannels, other_tensors: OtherTensors = "refused"
@@ -106,11 +112,15 @@ class NnUNet:
         """The weights of a given model folder, mapped by the names of the channels."""
         self._accept(recipe)
         with environment.at(self.home):
+            from konsil.learners.nnunet import network
             from konsil.learners.nnunet.transfer import matched, transferred
 
             if other_tensors == "drawn":
-                return matched(recipe, given, new_channels)
-            return Transferred(transferred(recipe, given, new_channels))
+                found = matched(recipe, given, new_channels)
+            else:
+                found = Transferred(transferred(recipe, given, new_channels))
+            fresh = self._momentum(network.build(recipe))
+            return replace(found, tensors={**found.tensors, **fresh}, fresh=len(fresh))
 
     def train(
         self,
@@ -143,11 +153,11 @@ class NnUNet:
         self._accept(recipe)
         check_fit(cohort, self.data)
         with environment.at(self.home):
-            from konsil.learners.nnunet import network, predict
+            from konsil.learners.nnunet import momenta, network, predict
             from konsil.learners.nnunet import tensors as exchange
 
             trained = network.build(recipe)
-            exchange.write(trained, tensors)
+            exchange.write(trained, momenta.parted(tensors)[0])
             segmenter = predict.Segmenter(recipe, trained)
             cases = cases_of(cohort, self.data, (split,))
             found: list[CaseMetrics] = []
@@ -167,8 +177,15 @@ class NnUNet:
         recipes.check(recipe)
         with environment.at(self.home):
             from konsil.learners.nnunet.model_folder import write
+            from konsil.learners.nnunet.momenta import parted
 
-            write(recipe, tensors, folder)
+            write(recipe, parted(tensors)[0], folder)
+
+    def _momentum(self, built: Any) -> Tensors:
+        """The momentum that the first message carries, where it is shared."""
+        from konsil.learners.nnunet.momenta import at_rest
+
+        return at_rest(built) if self.settings.optimizer_state == "share" else {}
 
     def _accept(self, recipe: Json) -> None:
         recipes.check_for(recipe, self.data, self.settings, rounds=self.rounds, seed=self.seed, run=self.run)

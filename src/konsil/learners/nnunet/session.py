@@ -24,7 +24,7 @@ from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 from konsil.cohort.frozen import FrozenCohort
 from konsil.errors import BadMessage, BadSetting, Diverged, Exhausted, Missing
 from konsil.files import read_json
-from konsil.learners.nnunet import device, environment, keepsake, preparation, tensors
+from konsil.learners.nnunet import device, environment, keepsake, momenta, preparation, tensors
 from konsil.learners.nnunet.meter import Meter
 from konsil.learners.nnunet.recipe import PLANS, configuration_of, settings_of
 from konsil.learners.nnunet.steering import steered
@@ -83,8 +83,9 @@ class Session:
         began = time.monotonic()
         with self.enough_memory():
             trainer = self.warm(cohort, recipe)
-            tensors.write(trainer.network, weights)
-            self.remember(trainer, recipe, number, chain)
+            given, momentum = momenta.parted(weights)
+            tensors.write(trainer.network, given)
+            self.remember(trainer, recipe, number, chain, momentum)
             trainer.current_epoch = (number - 1) * settings_of(recipe).local_epochs
             trainer.steps_done = 0
         with self.enough_memory(), steered(trainer, steering) as rates:
@@ -93,8 +94,10 @@ class Session:
                 run_epoch(trainer)
         metrics = self.judge(trainer, number)
         trained = tensors.read(trainer.network)
-        kept = keepsake.take(trainer, number, weights=trained if chain == ALONE else None)
-        keepsake.save(self.folder / chain, kept, recipe["sha256"])
+        kept = keepsake.take(trainer, number)
+        if settings_of(recipe).optimizer_state == "share":
+            trained |= momenta.handed_in(trainer.network, kept)
+        keepsake.save(self.folder / chain, kept, recipe["sha256"], weights=trained if chain == ALONE else None)
         self.last = (chain, number)
         self.meter.dice = metrics.get("pseudo_dice", self.meter.dice)
         metrics["seconds"] = time.monotonic() - began
@@ -110,10 +113,17 @@ class Session:
             current = self.round(cohort, recipe, current, number, chain=ALONE).tensors
         return current
 
-    def remember(self, trainer: Any, recipe: Json, number: int, chain: str) -> None:
-        """Give the optimizer the momentum of this chain's last round, unless it is still there."""
-        if self.last != (chain, number - 1):
-            keepsake.put(trainer, keepsake.load(self.folder / chain, recipe["sha256"], before=number))
+    def remember(self, trainer: Any, recipe: Json, number: int, chain: str, shared: Tensors) -> None:
+        """Give the optimizer its momentum: that of this chain's last round, unless it is still there; none; `shared`.
+
+        The gradient scaler's state is always this site's.
+        """
+        policy = settings_of(recipe).optimizer_state
+        if policy != "keep" or self.last != (chain, number - 1):
+            kept = keepsake.load(self.folder / chain, recipe["sha256"], before=number)
+            if policy != "keep":
+                kept = keepsake.with_momentum(kept, shared if policy == "share" else {})
+            keepsake.put(trainer, kept)
         self.last = None  # until this round has ended, nobody knows what the optimizer holds
 
     def warm(self, cohort: FrozenCohort, recipe: Json) -> Any:

@@ -65,6 +65,10 @@ class NnUNetSettings(Part):
     learning_rate: float = Field(default=0.01, gt=0, le=1)
     weight_decay: float = Field(default=3e-5, ge=0, le=1)
     momentum: float = Field(default=0.99, ge=0, lt=1)
+    optimizer_state: Literal["keep", "reset", "share"] = Field(
+        default="keep",
+        description="A site's momentum between rounds: kept there, forgotten, or averaged with the weights.",
+    )
     oversample_foreground: float = Field(default=0.33, ge=0, le=1)
     augmentation: Literal["default", "none"] = "default"
     augmentation_workers: int | None = Field(default=None, ge=0, le=64, description="None: 0 on a CPU, 12 with a GPU.")
@@ -99,6 +103,13 @@ class NnUNetSettings(Part):
         """Worker processes hand in batches in the order in which they happen to be ready."""
         if self.deterministic and self.augmentation_workers:
             raise ValueError("deterministic training has no augmentation_workers (0, or leave it out)")
+        return self
+
+    @model_validator(mode="after")
+    def there_is_something_to_share(self) -> NnUNetSettings:
+        """Without momentum the optimizer has no state."""
+        if self.optimizer_state == "share" and not self.momentum:
+            raise ValueError("optimizer_state share needs a momentum above 0")
         return self
 
     @model_validator(mode="after")
