@@ -24,9 +24,9 @@ FORM = {
         type="string",
         enum=["result", "best", "last"],
         values_display={
-            "result": "the federation's result",
-            "best": "its best round",
-            "last": "its last round",
+            "result": "Result: what the federation ended with",
+            "best": "Best: the round with the best validation",
+            "last": "Last: the last round",
         },
         title="Which of its rounds",
         description="Best and last are stored where they are not the result.",
