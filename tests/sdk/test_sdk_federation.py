@@ -92,6 +92,16 @@ def test_a_run_that_the_operators_form_started_is_found_by_the_federations_name(
         assert client.asked[-1][0] == f"GET dags/run_federation/dagRuns/{dag_run}"
 
 
+def test_a_run_that_comes_later_is_found_by_the_same_object() -> None:
+    client = Said("running", "running")
+    client.started = []
+    centre = Federation(client)
+    centre.progress("ms-1")
+    client.started = [{"dag_run_id": "manual__1", "conf": {"run": "ms-1"}}]
+    centre.progress("ms-1")
+    assert client.asked[-1][0] == "GET dags/run_federation/dagRuns/manual__1"
+
+
 def test_results_are_tables_and_a_figure(world: Enrolled) -> None:
     world.work()
     found = Federation(Said("success"), world.home(CENTRE)).results("lines-1")

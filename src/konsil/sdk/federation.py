@@ -170,7 +170,9 @@ class Federation:
         if run not in self._dag_runs:
             found = self.client.forms(DAG)
             named = [name for name, form in found.items() if form.get("run") == run]
-            self._dag_runs[run] = run if run in found or not named else named[0]
+            if run not in found and not named:
+                return run  # not there yet: it is looked for again the next time
+            self._dag_runs[run] = run if run in found else named[0]
         return self._dag_runs[run]
 
     def results(self, run: str) -> Results:
