@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -17,7 +19,7 @@ import requests
 from playwright.sync_api import Browser
 
 from konsil.errors import BadInput, Refused
-from konsil.files import write_json
+from konsil.files import write_bytes, write_json
 from konsil.sdk.airflow import AirflowClient
 from konsil.stack import supervisor
 from konsil.stack.accounts import passwords
@@ -42,15 +44,36 @@ class Site:
     plan: Plan
     place: Place
     client: AirflowClient
+    metrics: socket.socket
+
+    def told(self) -> set[str]:
+        """Names of the metrics that arrived since the last call, as StatsD writes them: `name:value|kind`."""
+        names = set()
+        with suppress(BlockingIOError):
+            while True:
+                names |= {line.partition(":")[0] for line in self.metrics.recv(65536).decode().splitlines()}
+        return names
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def metrics() -> Iterator[socket.socket]:
+    """The hospital's receiver of StatsD."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
+        receiver.bind(("127.0.0.1", 0))
+        receiver.setblocking(False)
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, metrics: socket.socket) -> Iterator[Site]:
     plan = make_plan(tmp_path_factory.mktemp("stack"), ["A", "B"])
+    (place,) = plan.only(["A"])
+    wish = f"[metrics]\nstatsd_on = True\nstatsd_host = 127.0.0.1\nstatsd_port = {metrics.getsockname()[1]}\n"
+    write_bytes(place.airflow_home / "airflow.cfg", wish.encode(), mode=0o600)
     try:
         supervisor.up(plan, say=lambda text: None, only=["A"])
-        (place,) = plan.only(["A"])
-        yield Site(plan, place, AirflowClient(place.url, "staff", passwords(place)["staff"]))
+        yield Site(plan, place, AirflowClient(place.url, "staff", passwords(place)["staff"]), metrics)
     finally:
         supervisor.down(plan, say=lambda text: None)
         assert supervisor.leftovers(plan) == []
@@ -207,6 +230,25 @@ def test_a_script_may_name_anything_and_is_refused_in_words(site: Site) -> None:
     (task,) = [task for task in site.client.tasks("predict", run) if task.task_id == "predict"]
     assert task.attempt == 1, "what is not there now will not be there in ten seconds"
     assert "there is no model nothing-1 here" in "\n".join(site.client.log("predict", run, "predict"))
+
+
+def test_airflow_tells_the_hospitals_monitoring_how_it_is(site: Site) -> None:
+    """Tasks that ended, how long, and that all four components live; no run has a name of its own in it."""
+    run = site.client.trigger("doctor", {})
+    site.client.wait("doctor", run, timeout_s=180)
+    wanted = {
+        "airflow.scheduler_heartbeat",
+        "airflow.triggerer_heartbeat",
+        "airflow.dag_processor_heartbeat",
+        "airflow.pool.open_slots.default_pool",
+        "airflow.dag.doctor.examine.duration",
+    }
+    names, deadline = site.told(), time.monotonic() + 60
+    while not wanted <= names:
+        assert time.monotonic() < deadline, f"not told: {wanted - names}; told: {sorted(names)}"
+        time.sleep(1)
+        names |= site.told()
+    assert [name for name in names if run in name] == []
 
 
 def state_of(site: Site, run: str, task_id: str) -> str | None:

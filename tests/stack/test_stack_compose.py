@@ -118,10 +118,23 @@ def test_an_image_is_pinned_and_never_root(path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")
 @pytest.mark.parametrize("profile", ["centre", "site", "all-in-one", "pacs"])
-def test_compose_accepts_the_file(profile: str) -> None:
-    command = ["docker-compose", "--profile", profile, "config", "--quiet"]
+@pytest.mark.parametrize("over", ["", "celery", "gpu", "metrics"])
+def test_compose_accepts_the_files(profile: str, over: str) -> None:
+    files = ["--file", "docker-compose.yaml", *(["--file", f"docker-compose.{over}.yaml"] if over else [])]
+    command = ["docker-compose", *files, "--profile", profile, "config", "--quiet"]
     end = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert end.returncode == 0, end.stderr
+
+
+def test_metrics_stay_in_the_places_network_and_are_asked_for_on_this_host_alone() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.metrics.yaml").read_text())["services"]
+    exporter = services.pop("a-metrics")
+    assert (exporter["read_only"], exporter["cap_drop"]) == (True, ["ALL"])
+    assert exporter["ports"] == ["${KONSIL_A_METRICS:-127.0.0.1:9102}:9102"]
+    (alias,) = exporter["networks"]["a-inner"]["aliases"]
+    assert set(services) == {name for name in COMPOSE["services"] if name.startswith("a-")} - {"a-db", "a-proxy"}
+    for service in services.values():
+        assert service["environment"]["AIRFLOW__METRICS__STATSD_HOST"] == alias
 
 
 def test_dockerfiles_pass_the_linter() -> None:

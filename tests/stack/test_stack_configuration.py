@@ -54,6 +54,16 @@ def test_a_changed_setting_reaches_an_old_place(site: Place) -> None:
     assert settings(site)["core"]["execution_api_server_url"] == "http://127.0.0.1:9999/site-a/execution/"
 
 
+def test_where_metrics_go_is_kept(site: Place) -> None:
+    configure(site)
+    assert "metrics" in settings(site)
+    assert dict(settings(site)["metrics"]) == {}
+    text = (site.airflow_home / "airflow.cfg").read_text()
+    (site.airflow_home / "airflow.cfg").write_text(text.replace("[metrics]", "[metrics]\nstatsd_on = True"))
+    configure(site)
+    assert settings(site)["metrics"]["statsd_on"] == "True"
+
+
 def test_nobody_outside_this_machine_is_served(site: Place) -> None:
     configure(site)
     assert settings(site)["api"]["host"] == "127.0.0.1"

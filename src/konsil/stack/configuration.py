@@ -93,8 +93,8 @@ def link_dags(place: Place) -> Path:
 def configure(place: Place) -> None:
     """Write airflow.cfg, accounts and DAG links of a place.
 
-    Keys are made once, and another database, login (`core.auth_manager`), executor or broker that somebody named there
-    stays; everything else is written anew.
+    Keys are made once, and another database, login (`core.auth_manager`), executor, broker or receiver of metrics that
+    somebody named there stays; everything else is written anew.
     """
     path = place.airflow_home / "airflow.cfg"
     old = configparser.ConfigParser(interpolation=None)
@@ -145,6 +145,7 @@ def sections(place: Place, dags: Path, keys: dict[str, dict[str, str]]) -> dict[
         "api_auth": {"jwt_secret": kept("api_auth", "jwt_secret", secrets.token_urlsafe(64))},
         "logging": {"base_log_folder": str(place.airflow_home / "logs")},
         "celery": {"worker_concurrency": "2", **keys.get("celery", {})},
+        "metrics": keys.get("metrics", {}),
         **LEAN,
     }
 
