@@ -109,16 +109,16 @@ def test_both_doors_give_the_same_result(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PATH", f"/usr/bin:{os.environ['PATH']}")  # the engine's own client first
     monkeypatch.setenv("KONSIL_HOME", str(home))
     konsil("phantom", str(inbox), "--site", "A", "--cases", "1", "--seed", "5", "--resolution", "3")
-    konsil("scan", str(inbox), "--cohort", "c")
-    konsil("deidentify", str(inbox), "c")
-    konsil("convert", str(home / "work" / "c" / "dicom"), "c")
+    konsil("scan", str(inbox), "--cohort", "ms-1")
+    konsil("deidentify", str(inbox), "ms-1")
+    konsil("convert", str(home / "work" / "ms-1" / "dicom"), "ms-1")
     shutil.copytree(home, other)
     raw = derived(home)
     for step in ("orient", "mask", "register"):
-        verb(step, "c")
+        verb(step, "ms-1")
     monkeypatch.setenv("KONSIL_HOME", str(other))
     monkeypatch.setenv("KONSIL_DOOR", "docker")
     for step in ("orient", "mask", "register"):
-        verb(step, "c")
+        verb(step, "ms-1")
     assert len(derived(home)) > len(raw)
     assert derived(other) == derived(home)
