@@ -13,7 +13,7 @@ from konsil.federation.slot import Kind, Slot
 from konsil.files import write_json
 from konsil.parties.ledger import Ledger
 from konsil.parties.page import write_page
-from konsil.parties.summary import summarise
+from konsil.parties.summary import completed, summarise
 from konsil.trust.roster import CENTRE
 from konsil.types import Json
 
@@ -38,9 +38,8 @@ def current_summary(mailbox: Mailbox) -> Json:
     if posted is None:
         raise Missing(f"The charter of {mailbox.run} has not arrived", hint="Look again later")
     charter = parse_charter(mailbox.read_json(posted))
-    course = course_of(Holdings(mailbox.me, notes_of(letters.values())), charter)
-    final = letters.get(Slot(Kind.final, CENTRE, course.final_round))
+    holdings = Holdings(mailbox.me, notes_of(letters.values()))
+    final = letters.get(Slot(Kind.final, CENTRE, course_of(holdings, charter).final_round))
     if final is not None:
-        released: Json = mailbox.read_json(final)["summary"]
-        return released
+        return completed(mailbox.read_json(final)["summary"], holdings, charter)
     return summarise(mailbox, charter)

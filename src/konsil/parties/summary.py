@@ -84,6 +84,14 @@ def summarise(mailbox: Mailbox, charter: Charter, *, outcome: str = "running", w
     }
 
 
+def completed(told: Json, holdings: Holdings, charter: Charter) -> Json:
+    """A released summary with every field of today; where an earlier version told less, the messages tell the rest."""
+    parts = {site: {"gone": "", "stayed": len(part["rounds"]), **part} for site, part in told["participation"].items()}
+    progress = _progress(holdings, charter, course_of(holdings, charter))
+    operator = [_word(word) for word in controls(holdings)]
+    return {"progress": progress, "operator": operator, **told, "participation": parts}
+
+
 def _progress(holdings: Holdings, charter: Charter, course: Course) -> Json:
     """Where the rounds stand: which were planned, which ended training, which was best by which metric, the result."""
     found, name = figures(holdings, charter), metric(holdings, charter)
