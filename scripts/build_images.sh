@@ -1,5 +1,6 @@
 #!/bin/sh
-# Usage: build_images.sh FOLDER [NAME...]. Build konsil's images (all, or those named) and tag them konsil/NAME.
+# Usage: build_images.sh FOLDER [NAME...]. Build konsil's images (all, or those named) and tag them konsil/NAME, or
+# konsil/NAME:$KONSIL_TAG. KONSIL_BUILD holds more words for the build, such as --no-cache.
 # KONSIL_BASE is the Debian they stand on: a digest where a registry answers, else the image of scripts/base_image.sh.
 # How this machine reaches its package index (authorities, a folder of wheels) goes in as build secrets and stays out.
 set -eu
@@ -35,5 +36,5 @@ for name in "$@"; do
     DOCKER_BUILDKIT=1 "$docker" build --quiet --network host $target \
         --build-arg BASE="$base" --build-arg VERSION="$version" --build-arg REVISION="$revision" \
         ${TORCH:+--build-arg TORCH="$TORCH"} --secret id=ca,src="$ca" --secret id=index,src="$index" \
-        --file "$here/containers/$file/Dockerfile" --tag "konsil/$name" "$here"
+        ${KONSIL_BUILD:-} --file "$here/containers/$file/Dockerfile" --tag "konsil/$name:${KONSIL_TAG:-latest}" "$here"
 done
