@@ -118,7 +118,7 @@ def test_an_image_is_pinned_and_never_root(path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("docker-compose") is None, reason="docker-compose is not installed")
 @pytest.mark.parametrize("profile", ["centre", "site", "all-in-one", "pacs"])
-@pytest.mark.parametrize("over", ["", "celery", "gpu", "metrics"])
+@pytest.mark.parametrize("over", ["", "celery", "gpu", "metrics", "seaweedfs"])
 def test_compose_accepts_the_files(profile: str, over: str) -> None:
     files = ["--file", "docker-compose.yaml", *(["--file", f"docker-compose.{over}.yaml"] if over else [])]
     command = ["docker-compose", *files, "--profile", profile, "config", "--quiet"]

@@ -64,6 +64,8 @@ def test_a_site_is_added_later_and_all_else_stays(profile: str, named: tuple[str
     assert {name: new[name] for name in old} == old
     assert set(new) - set(old) == {"site-b"}
     assert new["site-b"]["secret"].encode() == after["store/site-b.key"]
+    old, new = (json.loads(each.pop("store/seaweedfs.json"))["identities"] for each in (before, after))
+    assert [one for one in new if one["name"] != "site-b"] == old
     assert {name: after[name] for name in before} == before
     assert set(logins) == (set() if profile == "centre" else {"B"})
     found = standing(folder)
@@ -172,6 +174,22 @@ def test_a_site_alone_gets_no_store_and_a_sites_key_opens_its_bucket_only(tmp_pa
     assert users["site-north"]["buckets"] == {"site-north": "rw", "global": "ro"}
     assert users["centre"]["buckets"] is None
     assert not (tmp_path / "centre" / "a").exists()
+
+
+def test_seaweedfs_gets_the_same_users_and_a_site_that_came_later(tmp_path: Path) -> None:
+    make(Wish("centre", "hospital.example", ("A",)), tmp_path / "s")
+    store = tmp_path / "s" / "store"
+    for sites in (("A",), ("A", "B")):
+        make(Wish("centre", "hospital.example", sites), tmp_path / "s")
+        users = json.loads((store / "users.json").read_text())["users"]
+        found = {one["name"]: one for one in json.loads((store / "seaweedfs.json").read_text())["identities"]}
+        assert set(found) == {"centre", *(f"site-{site.lower()}" for site in sites)}
+        for name, one in found.items():
+            assert one["credentials"] == [{"accessKey": name, "secretKey": users[name]["secret"]}]
+    assert "Admin" in found["centre"]["actions"]
+    buckets = {action.partition(":")[2] for action in found["site-b"]["actions"]}
+    assert buckets == {"site-b", "global"}, "no deed without a bucket"
+    assert not {"Write:global", "Tagging:global"} & set(found["site-b"]["actions"])
 
 
 def test_certificates_bear_the_names_people_and_sites_use(tmp_path: Path) -> None:

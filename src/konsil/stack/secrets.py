@@ -110,6 +110,21 @@ def make_store(folder: Path, sites: Sequence[str]) -> None:
             write_json(folder / f"{key}.policy.json", user_policy(key), mode=READABLE)
     if users != there:
         write_json(path, {"users": users}, mode=READABLE)
+    if users != there or not (folder / "seaweedfs.json").exists():
+        write_json(folder / "seaweedfs.json", seaweedfs(users), mode=READABLE)
+
+
+def seaweedfs(users: Json) -> Json:
+    """The same users as SeaweedFS reads them (its wiki, *S3 Configuration*): a name for each bucket and deed."""
+    deeds = {"rw": ("Read", "Write", "List", "Tagging"), "ro": ("Read", "List")}
+    everything = ["Admin", *deeds["rw"]]
+    identities = []
+    for key, user in users.items():
+        bound = [f"{deed}:{bucket}" for bucket, right in (user["buckets"] or {}).items() for deed in deeds[right]]
+        credentials = [{"accessKey": key, "secretKey": user["secret"]}]
+        actions = everything if user["buckets"] is None else bound
+        identities.append({"name": key, "credentials": credentials, "actions": actions})
+    return {"identities": identities}
 
 
 def make_pacs(folder: Path) -> None:
