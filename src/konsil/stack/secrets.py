@@ -120,7 +120,9 @@ def seaweedfs(users: Json) -> Json:
     everything = ["Admin", *deeds["rw"]]
     identities = []
     for key, user in users.items():
-        bound = [f"{deed}:{bucket}" for bucket, right in (user["buckets"] or {}).items() for deed in deeds[right]]
+        bound = [
+            f"{deed}:{bucket}" for bucket, right in sorted((user["buckets"] or {}).items()) for deed in deeds[right]
+        ]
         credentials = [{"accessKey": key, "secretKey": user["secret"]}]
         actions = everything if user["buckets"] is None else bound
         identities.append({"name": key, "credentials": credentials, "actions": actions})
