@@ -10,6 +10,10 @@ from playwright.sync_api import Page
 from konsil.demo.people import person
 from konsil.demo.plan import DemoPlan
 
+COME_TO_REST = """form => Promise.all(form.getAnimations({subtree: true})
+    .filter(one => one.effect.getTiming().iterations < Infinity).map(one => one.finished.catch(() => null)))"""
+"""Text can be found before there is anything to see: a form opens out of nothing, slowly on a busy machine."""
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -43,7 +47,9 @@ class Camera:
         """The trigger form of a DAG, whose first field is named `first`."""
         self.show(place, account, f"dags/{dag_id}", wait_for="Trigger")
         self.page.get_by_role("button", name="Trigger").first.click()
-        self.page.get_by_text(first).first.wait_for(timeout=120_000)
+        form = self.page.get_by_role("dialog")
+        form.get_by_text(first).first.wait_for(timeout=120_000)
+        form.evaluate(COME_TO_REST)
         self.take(f"{dag_id.replace('_', '-')}-form", after_ms=500)
 
     def leave(self) -> None:

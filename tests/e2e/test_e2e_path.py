@@ -221,7 +221,7 @@ def test_every_report_is_one_file_that_needs_no_network(walk: Walk) -> None:
 PICTURES = [
     "site-dags", "prepare-cohort-form", "required-actions", "sign-off", "quality-tab", "cohort-report", "case-report",
     "viewer", "charter", "join-federation", "governance-tab", "federation-runs", "federation-tab",
-    "federation-report", "predict-form", "run-federation-form", "governance-charter",
+    "federation-report", "run-federation-form", "governance-charter",
 ]  # fmt: skip
 
 
