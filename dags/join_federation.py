@@ -6,9 +6,11 @@ from datetime import timedelta
 
 from airflow.sdk import Asset, AssetWatcher, Param, dag
 
+from konsil.parties.ledger import RUN_NAME
 from operators.approve_charter import ApproveCharterOperator
 from operators.decide import DecideOperator
 from operators.explain import explain
+from operators.forms import whole
 from operators.others import OthersOperator
 from operators.stint import StintOperator
 from operators.take_part import TakePartOperator
@@ -24,6 +26,7 @@ FORM = {
     "run": Param(
         None,
         type=["null", "string"],
+        pattern=whole(RUN_NAME.pattern),
         title="Name of the federation",
         description="Only to start by hand; normally the charter's arrival starts this.",
     ),

@@ -6,17 +6,19 @@ from datetime import timedelta
 
 from airflow.sdk import Param, dag
 
+from konsil.cohort.folder import COHORT_NAME
 from operators.explain import explain
 from operators.export_model import ExportModelOperator
-from operators.predict import PredictOperator
+from operators.forms import whole
+from operators.predict import MODEL_NAME, PredictOperator
 
 FORM = {
     # The browser offers cohorts and models of this place instead of letting them be typed (plugins/choices.py).
-    "cohort": Param(type="string", title="Cohort", pattern="^[a-z0-9][a-z0-9-]{1,40}$"),
+    "cohort": Param(type="string", title="Cohort", pattern=whole(COHORT_NAME.pattern)),
     "model": Param(
         type="string",
         title="Model",
-        pattern="^[a-z0-9][a-z0-9-]{2,40}$",
+        pattern=whole(MODEL_NAME.pattern),
         description="Named after the federation that made it.",
     ),
     "which": Param(

@@ -6,11 +6,13 @@ from datetime import timedelta
 
 from airflow.sdk import Param, dag, task_group
 
+from konsil.cohort.folder import COHORT_NAME
 from operators.batches import BatchOperator
 from operators.choose import ChooseOperator
 from operators.convert import ConvertOperator
 from operators.deidentify import DeidentifyOperator
 from operators.explain import explain
+from operators.forms import whole
 from operators.freeze import FreezeOperator
 from operators.mask import MaskOperator
 from operators.orient import OrientOperator
@@ -29,7 +31,7 @@ FORM = {
         type="string",
         title="Name of the cohort",
         description="2 to 41 lower-case letters, digits and hyphens, such as ms-2026.",
-        pattern="^[a-z0-9][a-z0-9-]{1,40}$",
+        pattern=whole(COHORT_NAME.pattern),
     ),
     "inbox": Param(
         None,

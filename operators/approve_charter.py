@@ -19,7 +19,7 @@ from operators.links import CharterLink
 from operators.people import assigned
 from operators.summary import plain
 
-DAYS, FOR_POLICY = 90, "Only for a standing policy"
+DAYS = 90
 ACCEPT, STANDING, REFUSE = "Approve", "Approve as standing policy", "Refuse"
 RULE = "this site's rule that learners are reviewed"
 
@@ -95,7 +95,8 @@ def lines_of(text: str | None) -> list[str]:
 def question(cohorts: Mapping[str, str] | None = None, refusal: str = "") -> dict[str, Any]:
     """The fields of the form; with `cohorts` known, the newest is proposed and the others can be chosen.
 
-    `refusal`: the reason that is proposed for one.
+    `refusal`: the reason that is proposed for one. No field has a section: Airflow 3.3 puts the whole charter before
+    every section of a question.
     """
     names = list(cohorts or ())
     offered: dict[str, Any] = {"enum": [*names, None], "values_display": {**cohorts, "null": "none"}} if cohorts else {}
@@ -110,7 +111,6 @@ def question(cohorts: Mapping[str, str] | None = None, refusal: str = "") -> dic
             minimum=1,
             maximum=1000,
             title="Days until a standing policy expires",
-            section=FOR_POLICY,
         ),
         "bounds": Param(
             None,
@@ -118,7 +118,6 @@ def question(cohorts: Mapping[str, str] | None = None, refusal: str = "") -> dic
             format="multiline",
             title="Other bounds of a standing policy",
             description="One per line, such as rounds=1..100. Empty: as many rounds as here, and nothing else changed.",
-            section=FOR_POLICY,
         ),
     }
 

@@ -73,9 +73,9 @@ def table(rows: list[tuple[int, str, str, str]]) -> list[str]:
 
 
 def named(cases: list[str]) -> str:
-    """The names of cases, at most `MOST_NAMES` of them."""
+    """The names of cases, at most `MOST_NAMES` of them; as code they would cover each other where a cell breaks."""
     rest = len(cases) - MOST_NAMES
-    names = ", ".join(f"`{case}`" for case in cases[:MOST_NAMES])
+    names = ", ".join(cases[:MOST_NAMES])
     return f"{names} and {rest} more" if rest > 0 else names
 
 

@@ -6,11 +6,14 @@ import ast
 import os
 import subprocess
 import sys
+from copy import copy
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from operators.forms import whole
 
 DAGS = Path(__file__).parents[2] / "dags"
 IDS = {
@@ -202,7 +205,39 @@ def test_the_form_keeps_the_bounds_of_the_charter(bag: Any) -> None:
         assert param.value == properties[name]["default"]
         for rule in ("minimum", "maximum", "exclusiveMaximum", "enum"):
             assert param.schema.get(rule) == properties[name].get(rule)
-    assert params.get_param("run").schema["pattern"] == properties["run"]["pattern"]
+    assert params.get_param("run").schema["pattern"] == whole(properties["run"]["pattern"])
+
+
+FIELDS = [
+    ("prepare_cohort", "cohort", "ms"), ("predict", "cohort", "ms"), ("predict", "model", "ms-1"),
+    ("join_federation", "run", "ms-1"), ("run_federation", "run", "ms-1"), ("run_federation", "title", "A pilot"),
+]  # fmt: skip
+
+
+def test_every_pattern_of_a_form_is_tried_below(bag: Any) -> None:
+    found = {
+        (name, key)
+        for name, dag in bag.dags.items()
+        for key in dag.params
+        if "pattern" in dag.params.get_param(key).schema
+    }
+    assert found == {(name, key) for name, key, _ in FIELDS}
+
+
+@pytest.mark.parametrize(("name", "key", "good"), FIELDS)
+def test_a_form_refuses_a_name_with_a_line_end_behind_it(bag: Any, name: str, key: str, good: str) -> None:
+    """As `POST dagRuns` does: Python's `$` would let one pass, and the library refuses it later."""
+    from airflow.sdk.exceptions import ParamValidationError
+
+    param = bag.dags[name].params.get_param(key)
+    assert copy(param).resolve(good) == good
+    for bad in (f"{good}\n", f"{good}\n\n", f"\n{good}", f"{good}\r\n"):
+        with pytest.raises(ParamValidationError, match="does not match"):
+            copy(param).resolve(bad)
+
+
+def test_the_library_and_the_browser_read_a_pattern_of_a_form_alike() -> None:
+    assert whole("^[a-z]{2,4}$") == whole("[a-z]{2,4}") == r"^(?:[a-z]{2,4})(?![\s\S])"
 
 
 def test_every_choice_of_a_form_has_words(bag: Any) -> None:

@@ -10,6 +10,11 @@ from playwright.sync_api import Page
 from konsil.demo.people import person
 from konsil.demo.plan import DemoPlan
 
+COME_TO_REST = """form => Promise.all(form.getAnimations({subtree: true})
+    .filter(one => one.effect.getTiming().iterations < Infinity).map(one => one.finished.catch(() => null)))"""
+IN_FRONT = "() => document.elementFromPoint(innerWidth / 2, innerHeight / 2).closest('[role=dialog]') !== null"
+"""Text can be found before there is anything to see: a form opens out of nothing, slowly on a busy machine."""
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -43,7 +48,10 @@ class Camera:
         """The trigger form of a DAG, whose first field is named `first`."""
         self.show(place, account, f"dags/{dag_id}", wait_for="Trigger")
         self.page.get_by_role("button", name="Trigger").first.click()
-        self.page.get_by_text(first).first.wait_for(timeout=120_000)
+        form = self.page.get_by_role("dialog")
+        form.get_by_text(first).first.wait_for(timeout=120_000)
+        form.evaluate(COME_TO_REST)
+        assert self.page.evaluate(IN_FRONT), f"the form of {dag_id} is not what is seen"
         self.take(f"{dag_id.replace('_', '-')}-form", after_ms=500)
 
     def leave(self) -> None:

@@ -27,7 +27,6 @@ def prepare(seen: Walk, camera: Camera, voice: Voice) -> None:
     plan = seen.plan
     camera.shoot("A", "staff", "dags", "site-dags", wait_for="Prepare cohort")
     camera.shoot_form("A", "staff", "prepare_cohort", "Name of the cohort")
-    camera.shoot_form("A", "staff", "predict", "Which of its rounds")
     runs = {site: start_preparing(plan, site) for site in plan.sites}
     question = question_for(person(plan, "A", "reviewer"), "prepare_cohort", timeout_s=600)
     seen.rights |= answers(town(plan, sign_off=question), {SIGN: SIMPLE[SIGN]})

@@ -161,9 +161,10 @@ def test_a_wrong_password_is_a_sentence(site: Site) -> None:
         AirflowClient(site.place.url, "staff", "guess").runs("prepare_cohort")
 
 
-def test_the_form_refuses_a_name_that_is_none(site: Site) -> None:
+@pytest.mark.parametrize("name", ["No Name", "ms\n"])
+def test_the_form_refuses_a_name_that_is_none(site: Site, name: str) -> None:
     with pytest.raises(BadInput, match="cohort"):
-        site.client.trigger("prepare_cohort", {"cohort": "No Name"})
+        site.client.trigger("prepare_cohort", {"cohort": name})
 
 
 def test_an_empty_inbox_ends_in_a_sentence_in_the_log(site: Site) -> None:

@@ -153,14 +153,20 @@ def test_every_party_holds_the_same_model(walk: Walk) -> None:
 
 def test_the_model_drew_lesions_of_a_new_patient(walk: Walk) -> None:
     (place,) = read_plan(walk.plan.stack).only(["A"])
-    (mask,) = (place.home / "cohorts" / "newcomers").rglob(f"*_label-L_desc-{walk.plan.run}_mask.nii.gz")
-    assert set(np.unique(np.asarray(nibabel.load(mask).dataobj))) <= {0, 1}
+    cohort = place.home / "cohorts" / "newcomers"
+    (mask,) = cohort.rglob(f"*_label-L_desc-{walk.plan.run}_mask.nii.gz")
+    drawn = np.asarray(nibabel.load(mask).dataobj)
+    assert set(np.unique(drawn)) <= {0, 1}
+    (planted,) = cohort.rglob("*_space-FLAIR_label-L_mask.nii.gz")
+    true = np.asarray(nibabel.load(planted).dataobj)
+    assert drawn.shape == true.shape
+    assert np.logical_and(drawn, true).any(), "some of it where a lesion was planted"
 
 
 def test_nothing_in_the_bucket_can_be_read_without_a_key(walk: Walk) -> None:
     objects = [path for path in stored_objects(walk) if path.is_file()]
     assert len(objects) > 40
-    secrets = [*planted(walk), *weights(walk)]
+    secrets = [*planted(walk), *pseudonyms(walk), *weights(walk)]
     assert len(secrets) > 100
     for path in objects:
         content = path.read_bytes()
@@ -175,13 +181,21 @@ def stored_objects(walk: Walk) -> list[Path]:
 
 
 def planted(walk: Walk) -> list[bytes]:
-    """Every identifier that was planted in the DICOM of the three hospitals, and the pseudonyms of the cohorts."""
+    """Every identifier that was planted in the DICOM of the three hospitals."""
     found: set[str] = set()
     for site in walk.plan.sites:
         truth = read_json(walk.plan.folder / "inboxes" / f"{site}_truth.json")
         for patient in truth["patients"]:
             found |= {value for value in patient["identifiers"].values() if len(value) >= 6}
     return [value.encode() for value in sorted(found)]
+
+
+def pseudonyms(walk: Walk) -> list[bytes]:
+    """The pseudonym of every case of the three cohorts."""
+    cohorts = [read_json(place.home / "cohorts" / walk.plan.cohort / "cohort.json") for place in sites(walk)]
+    found = [case["case"].split("_")[0].removeprefix("sub-") for frozen in cohorts for case in frozen["cases"]]
+    assert len(found) == 14, "four of site A, five of each other"
+    return [name.encode() for name in found]
 
 
 def test_no_identifier_is_anywhere_at_a_site_but_in_its_inbox(walk: Walk, planted_in: Search) -> None:
@@ -221,7 +235,7 @@ def test_every_report_is_one_file_that_needs_no_network(walk: Walk) -> None:
 PICTURES = [
     "site-dags", "prepare-cohort-form", "required-actions", "sign-off", "quality-tab", "cohort-report", "case-report",
     "viewer", "charter", "join-federation", "governance-tab", "federation-runs", "federation-tab",
-    "federation-report", "predict-form", "run-federation-form", "governance-charter",
+    "federation-report", "run-federation-form", "governance-charter",
 ]  # fmt: skip
 
 

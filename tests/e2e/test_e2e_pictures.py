@@ -20,6 +20,7 @@ from playwright.sync_api import Browser, FrameLocator, Page
 from pydicom.uid import generate_uid
 
 from konsil.demo.people import question_for
+from konsil.federation.steps import Abort, Finish
 from konsil.learners import registry
 from konsil.parties.opening import open_site
 from konsil.phantom.hospital import write_hospital
@@ -141,6 +142,7 @@ def test_the_doctor_says_what_is_well(visit: Visit) -> None:
 
 
 def test_what_is_chosen_in_the_form_is_what_is_done(visit: Visit) -> None:
+    visit.page.goto("about:blank")  # an open page asks for news all the time
     ended_by_hand(visit.village)
     visit.form("A", "staff", "predict", "Which of its rounds")
     visit.page.locator("#element_model").click()
@@ -186,9 +188,15 @@ def test_a_reviewer_is_asked_which_series(visit: Visit) -> None:
 
 
 def ended_by_hand(village: Village) -> None:
-    """Let site B do what is left of the pilot, until site A has stored its model."""
+    """Let site B do what is left of the pilot, until site A has stored its model; a run that was ended says why."""
     party = open_site(village.place("B").home, PILOT)
-    eventually(lambda: type(party.step()).__name__ == "Finish", "the end at B", timeout_s=SLOW_S)
+
+    def is_over() -> bool:
+        step = party.step()
+        assert not isinstance(step, Abort), step.why
+        return isinstance(step, Finish)
+
+    eventually(is_over, "the end at B", timeout_s=SLOW_S)
     village.wait_for_end(PILOT, SLOW_S)
 
 

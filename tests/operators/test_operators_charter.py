@@ -49,6 +49,11 @@ def test_without_a_frozen_cohort_the_name_is_typed(home: Path) -> None:
     assert "enum" not in field.schema
 
 
+def test_no_field_opens_a_section_before_which_airflow_would_put_the_charter_again(home: Path) -> None:
+    freeze(home, "ms", 10, {"cases": [1], "sign_off": None})
+    assert [field.schema.get("section") for field in question(frozen_cohorts(home)).values()] == [None] * 4
+
+
 CHARTER = {
     "run": "ms-1", "title": "MS", "asked_by": "the centre (fingerprint ABCD)", "sites": ["A", "B"],
     "learner_words": "nnunet (konsil 1), code 12ab…", "strategy": "fedavg", "bounds": ["50 rounds."],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -137,6 +139,64 @@ def test_a_deadline_wakes_although_nothing_was_posted(
     passed = time.monotonic() + 61
     monkeypatch.setattr(time, "monotonic", lambda: passed)
     assert watcher.ready("lines-1"), "two are enough for the recipe"
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, float], None]:
+    """`clocks(world, seconds)`: the store's clock and this machine's are so far ahead, whatever is written from now."""
+    honest_now, honest_put, began = FolderStore.now, FolderStore.put, time.monotonic()
+
+    def put(store: FolderStore, bucket: str, key: str, *rest: Any) -> None:
+        honest_put(store, bucket, key, *rest)
+        os.utime(store.path / bucket / key, times=(store.now().timestamp(),) * 2)
+
+    def ahead(world: Any, seconds: float) -> None:
+        world.store.shift = timedelta(seconds=seconds)
+        monkeypatch.setattr(FolderStore, "now", lambda store: honest_now(store) + timedelta(seconds=seconds))
+        monkeypatch.setattr(FolderStore, "put", put)
+        monkeypatch.setattr(time, "monotonic", lambda: began + seconds)
+
+    return ahead
+
+
+def waiting_for_a_required_site(make_enrolled: Callable[..., Any]) -> tuple[Any, dict[str, Lookout]]:
+    """Round 2 of 3, which has a minute: B is needed and did not come."""
+    rules = {"quorum": {"sites": 2, "required": ["B"]}, "deadlines": {"round_s": 60, "prepare_s": 60}}
+    world = make_enrolled(compare_with_local=False, **rules)
+    world.work_until(lambda: world.newest() == 1)
+    world.work("centre", "A", "C")
+    watchers = {name: Lookout(world.home(name)) for name in ("centre", "A", "C")}
+    assert not any(watcher.ready("lines-1") for watcher in watchers.values())
+    return world, watchers
+
+
+def test_a_required_site_that_comes_after_the_deadline_is_averaged_and_wakes_the_others(
+    make_enrolled: Callable[..., Any], clocks: Callable[[Any, float], None]
+) -> None:
+    world, watchers = waiting_for_a_required_site(make_enrolled)
+    clocks(world, 70)
+    assert not any(watcher.ready("lines-1") for watcher in watchers.values()), "it is waited for once more as long"
+    world.party("B").step()
+    assert watchers["centre"].ready("lines-1", "rounds")
+    world.party("centre").step()
+    assert all(watchers[site].ready("lines-1", "rounds") for site in "AC")
+    assert {type(step).__name__ for step in world.work().values()} == {"Finish"}
+    assert world.summary()["sentence"] == "Finished: 3 rounds with all 3 sites (A, B, C)."
+
+
+def test_a_required_site_that_never_comes_ends_the_run_for_everybody(
+    make_enrolled: Callable[..., Any], clocks: Callable[[Any, float], None]
+) -> None:
+    world, watchers = waiting_for_a_required_site(make_enrolled)
+    for seconds, is_over in ((70, False), (115, False), (130, True)):
+        clocks(world, seconds)
+        assert watchers["centre"].ready("lines-1", "release") is is_over, f"after {seconds} s"
+    assert type(world.party("centre").step()).__name__ == "Abort"
+    assert all(watchers[site].ready("lines-1", "release") for site in "AC")
+    assert {type(step).__name__ for step in world.work().values()} == {"Abort"}
+    assert world.summary("A")["sentence"] == (
+        "Aborted after 1 round: Round 2 of 3 stayed below the quorum: required and absent: B."
+    )
 
 
 def test_what_was_refused_is_looked_at_again_after_a_minute(

@@ -93,6 +93,51 @@ def test_follow_gives_each_state_once_and_ends(airflow: Airflow, client: Airflow
     assert list(client.follow("prepare_cohort", "r1", poll_s=0)) == ["queued", "running", "failed"]
 
 
+LISTS = {
+    "runs": ("dags/d/dagRuns?limit=1000&order_by=run_after", "dag_runs"),
+    "forms": ("dags/d/dagRuns?limit=1000&order_by=-run_after", "dag_runs"),
+    "tasks": ("dags/d/dagRuns/r1/taskInstances?limit=1000", "task_instances"),
+    "questions": ("dags/d/dagRuns/r1/hitlDetails?response_received=false&limit=1000", "hitl_details"),
+}
+TASK = {"task_id": "qc", "state": "success", "try_number": 1, "duration": 1.0}
+
+
+@pytest.mark.parametrize("method", LISTS)
+def test_a_list_is_read_to_its_end_although_a_page_holds_100(
+    airflow: Airflow, client: AirflowClient, method: str
+) -> None:
+    """Airflow's `api.maximum_page_limit`, whatever `limit` says."""
+    path, key = LISTS[method]
+    entries: dict[str, list[Any]] = {
+        "dag_runs": [{"dag_run_id": f"r{n}", "state": "success", "conf": {"n": n}} for n in range(250)],
+        "task_instances": [{**TASK, "map_index": n} for n in range(250)],
+        "hitl_details": [{**QUESTION, "subject": f"Sign off {n}"} for n in range(250)],
+    }
+    for offset in (0, 100, 200):
+        page = {key: entries[key][offset : offset + 100], "total_entries": 250}
+        airflow.answers[f"GET /api/v2/{path}{f'&offset={offset}' if offset else ''}"] = (200, page)
+    found = getattr(client, method)(*(("d",) if key == "dag_runs" else ("d", "r1")))
+    last = {"runs": ("r249", "success"), "forms": ("r249", {"n": 249})}.get(method)
+    assert len(found) == 250
+    assert last is None or last == list(found.items() if isinstance(found, dict) else found)[-1]
+
+
+def test_a_list_that_shrinks_while_it_is_read_has_an_end(airflow: Airflow, client: AirflowClient) -> None:
+    path, key = LISTS["runs"]
+    runs = [{"dag_run_id": f"r{n}", "state": "success"} for n in range(100)]
+    airflow.answers[f"GET /api/v2/{path}"] = (200, {key: runs, "total_entries": 101})
+    airflow.answers[f"GET /api/v2/{path}&offset=100"] = (200, {key: [], "total_entries": 100})
+    assert len(client.runs("d")) == 100
+
+
+def test_the_newest_run_is_asked_for_alone(airflow: Airflow, client: AirflowClient) -> None:
+    path = "GET /api/v2/dags/d/dagRuns?limit=1&order_by=-run_after"
+    airflow.answers[path] = (200, {"dag_runs": [{"dag_run_id": "r249", "state": "failed"}], "total_entries": 250})
+    assert client.newest("d") == ("r249", "failed")
+    airflow.answers[path] = (200, {"dag_runs": [], "total_entries": 0})
+    assert client.newest("d") is None
+
+
 def test_waiting_has_an_end(airflow: Airflow, client: AirflowClient) -> None:
     airflow.answers[RUN] = (200, {"state": "running"})
     with pytest.raises(Unavailable, match="did not end within 0 s; got state running"):

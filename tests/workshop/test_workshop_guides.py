@@ -153,3 +153,8 @@ def test_every_link_and_picture_is_there(guide: Path) -> None:
         if not path.is_file() or (anchor and anchor not in map(slug, headings)):
             missing.append(f"{target} {anchor}".strip())
     assert missing == []
+
+
+def test_every_picture_is_shown_on_some_page() -> None:
+    pages = "\n".join(path.read_text() for path in files("README.md", "docs/**/*.md"))
+    assert [path.name for path in files("docs/images/*") if f"images/{path.name})" not in pages] == []

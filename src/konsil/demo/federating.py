@@ -62,6 +62,6 @@ def follow(plan: DemoPlan, run: str, voice: Voice) -> None:
 def finish_at(plan: DemoPlan, site: str) -> None:
     """Wait for the end of a site's part."""
     staff = person(plan, site, "staff")
-    name = staff.runs("join_federation")[-1][0]
+    name, _ = until(lambda: staff.newest("join_federation"), what=f"{site}'s part", timeout_s=PATIENCE_S)
     if staff.wait("join_federation", name, timeout_s=PATIENCE_S) != "success":
         refuse_failed(staff, "join_federation")

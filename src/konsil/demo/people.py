@@ -59,10 +59,9 @@ def answer(client: AirflowClient, dag_id: str, option: str, fields: Mapping[str,
 
 def refuse_failed(client: AirflowClient, dag_id: str) -> None:
     """Raise when the newest run of a DAG failed, with the names of the tasks that did."""
-    runs = client.runs(dag_id)
-    if not runs or runs[-1][1] != "failed":
+    name, state = client.newest(dag_id) or ("", "")
+    if state != "failed":
         return
-    name = runs[-1][0]
     broken = [task for task in client.tasks(dag_id, name) if task.state == "failed"]
     lines = [last_words(client, dag_id, name, task.task_id, task.attempt, task.map_index) for task in broken[:2]]
     raise Unavailable(f"{dag_id} failed at {client.url}", got="; ".join(lines) or "no failed task")

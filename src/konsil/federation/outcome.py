@@ -12,14 +12,29 @@ from konsil.federation.charter import Charter
 from konsil.federation.course import course_of
 from konsil.federation.holdings import Holdings, Note
 from konsil.federation.slot import Kind
+from konsil.trust.roster import CENTRE
 from konsil.types import Json
+
+LATE = {
+    "none": "did not answer the charter in time",
+    "accepted": "accepted the charter, but was not ready in time",
+    "unknown": "does not take part",
+}
+"""What is said of a site that the recipe does not name."""
+UNSETTLED = {
+    True: {"none": "has not answered the charter yet", "accepted": "has not sent its fingerprint yet"},
+    False: {"none": "had not answered the charter", "accepted": "had not sent its fingerprint"},
+}
+"""What is said of a site without a fingerprint before there is a recipe, while the run goes on and after its end."""
 
 
 @dataclass(frozen=True)
 class Part:
     """One site's part: its answer ("accepted", "refused", "none"), the rounds it was in, missed, and was refused in.
 
-    `gone`: "left", "excluded" or "revoked" if it is out for good, `stayed` the rounds that were made before that.
+    An answer that cannot be seen from here is "unknown": sites do not read each other's messages. `ready`: its
+    fingerprint is here. `settled`: the recipe is made, and with it who takes part. `gone`: "left", "excluded" or
+    "revoked" if it is out for good, `stayed` the rounds that were made before that.
     """
 
     answer: str
@@ -29,6 +44,8 @@ class Part:
     refused: Mapping[int, str] = field(default_factory=dict)
     gone: str = ""
     stayed: int = 0
+    ready: bool = True
+    settled: bool = True
 
     @property
     def is_whole(self) -> bool:
@@ -43,10 +60,11 @@ def participation(holdings: Holdings, charter: Charter) -> dict[str, Part]:
 
 
 def _part(site: str, holdings: Holdings, gone: str) -> Part:
-    answer, recipe = holdings.note(Kind.answer, site), holdings.note(Kind.recipe)
-    said = "none" if answer is None else "accepted" if answer.facts.get("accepted") is True else "refused"
+    recipe, said = holdings.note(Kind.recipe), _answer(site, holdings)
     if recipe is None or site not in recipe.facts.get("sites", []):
-        return Part(said, gone=gone)
+        is_ready = holdings.note(Kind.fingerprint, site) is not None
+        return Part(said, gone=gone, ready=is_ready, settled=recipe is not None)
+    said = "accepted" if said == "unknown" else said  # or the recipe would not name it
     models = {
         number: found
         for number in range(1, 1 + (holdings.latest_global() or 0))
@@ -60,6 +78,13 @@ def _part(site: str, holdings: Holdings, gone: str) -> Part:
     missed = tuple(number for number in models if number not in {*included, *refused, *without})
     stayed = min(without, default=len(models) + 1) - 1
     return Part(said, True, included, missed, refused, gone or next(iter(without.values()), ""), stayed)
+
+
+def _answer(site: str, holdings: Holdings) -> str:
+    answer = holdings.note(Kind.answer, site)
+    if answer is None:
+        return "none" if holdings.me in (CENTRE, site) else "unknown"
+    return "accepted" if answer.facts.get("accepted") is True else "refused"
 
 
 def _global(holdings: Holdings, number: int) -> Note | None:
@@ -77,11 +102,13 @@ def sentence(parts: Mapping[str, Part], rounds: int, *, outcome: str, why: str =
 
 def _standing(parts: Mapping[str, Part], rounds: int, outcome: str, why: str) -> str:
     counted = f"{rounds} round{'' if rounds == 1 else 's'}"
-    lacking = [text for text in (_lack(site, part) for site, part in parts.items()) if text]
+    lacking = [text for site, part in parts.items() if (text := _lack(site, part, outcome))]
     if outcome == "aborted":
         told = f"Aborted after {counted}: {why.rstrip('.')}"
         return f"{told} ({'; '.join(lacking)})." if lacking else f"{told}."
     begin = "Finished" if outcome == "released" else "Running"
+    if outcome == "running" and not any(part.settled for part in parts.values()):
+        return f"{'; '.join(['The rounds have not begun', *lacking])}."
     if not lacking:
         return f"{begin}: {counted} with all {len(parts)} sites ({', '.join(parts)})."
     if outcome == "released":
@@ -91,16 +118,21 @@ def _standing(parts: Mapping[str, Part], rounds: int, outcome: str, why: str) ->
     return f"{begin}: {counted}, {throughout}; {'; '.join(lacking)}."
 
 
-def _lack(site: str, part: Part) -> str:
-    """What a site did not do, as half a sentence; "" = nothing."""
+def _lack(site: str, part: Part, outcome: str) -> str:
+    """What a site did not do, as half a sentence; "" = nothing that is known here.
+
+    Before the recipe it is open who takes part: who has accepted and is ready lacks nothing then, and a run that ends
+    there ends for want of others.
+    """
     if part.answer == "refused":
         return f"{site} refused the charter"
     if part.gone and not part.stayed:
         return f"{site} {_ways_out(part)} before round 1"
+    if not part.member and not part.settled:
+        words = UNSETTLED[outcome == "running"]
+        return f"{site} {words[part.answer]}" if part.answer in words and not part.ready else ""
     if not part.member:
-        return (
-            f"{site} did not answer the charter in time" if part.answer == "none" else f"{site} was not ready in time"
-        )
+        return f"{site} {LATE[part.answer]}"
     told = [f"missed {spans(part.missed)}"] if part.missed else []
     told += [f"sent an update that was refused in {spans(part.refused)}"] if part.refused else []
     told += [f"{_ways_out(part)} after round {part.stayed}"] if part.gone else []

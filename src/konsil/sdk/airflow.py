@@ -46,12 +46,17 @@ class AirflowClient:
 
     def runs(self, dag_id: str) -> list[tuple[str, str]]:
         """(name, state) of every run of a DAG, oldest first."""
-        found = self.call("GET", f"dags/{quote(dag_id)}/dagRuns?limit=1000&order_by=run_after")["dag_runs"]
+        found = self._all(f"dags/{quote(dag_id)}/dagRuns?limit=1000&order_by=run_after", "dag_runs")
         return [(run["dag_run_id"], run["state"]) for run in found]
 
+    def newest(self, dag_id: str) -> tuple[str, str] | None:
+        """(name, state) of the newest run of a DAG; None where there is none."""
+        found = self.call("GET", f"dags/{quote(dag_id)}/dagRuns?limit=1&order_by=-run_after")["dag_runs"]
+        return (found[0]["dag_run_id"], found[0]["state"]) if found else None
+
     def forms(self, dag_id: str) -> dict[str, Json]:
-        """What was filled into the form of the last runs of a DAG (as many as a page holds), by name, newest first."""
-        found = self.call("GET", f"dags/{quote(dag_id)}/dagRuns?limit=1000&order_by=-run_after")["dag_runs"]
+        """What was filled into the form of every run of a DAG, by name, newest first."""
+        found = self._all(f"dags/{quote(dag_id)}/dagRuns?limit=1000&order_by=-run_after", "dag_runs")
         return {run["dag_run_id"]: dict(run.get("conf") or {}) for run in found}
 
     def state(self, dag_id: str, run: str) -> str:
@@ -82,7 +87,7 @@ class AirflowClient:
     def tasks(self, dag_id: str, run: str) -> list[TaskState]:
         """The state of every task of a run; a task of a mapped group appears once per batch."""
         path = f"dags/{quote(dag_id)}/dagRuns/{quote(run)}/taskInstances?limit=1000"
-        return [TaskState.read(content) for content in self.call("GET", path)["task_instances"]]
+        return [TaskState.read(content) for content in self._all(path, "task_instances")]
 
     def set_state(self, dag_id: str, run: str, task: TaskState, state: str) -> None:
         """Set a task to `success` or `failed`; a running task is killed."""
@@ -93,7 +98,7 @@ class AirflowClient:
     def questions(self, dag_id: str = "~", run: str = "~") -> list[Question]:
         """What waits for a person (Required Actions), of one DAG run or (`~`) of all."""
         path = f"dags/{quote(dag_id)}/dagRuns/{quote(run)}/hitlDetails?response_received=false&limit=1000"
-        return [Question.read(content) for content in self.call("GET", path)["hitl_details"]]
+        return [Question.read(content) for content in self._all(path, "hitl_details")]
 
     def answer(self, question: Question, option: str, fields: Mapping[str, Any] | None = None) -> None:
         """Answer a question; fields that are not named keep what the form proposes. Answers are final.
@@ -127,6 +132,15 @@ class AirflowClient:
             raise refusal(answer, self.username)
         found = answer.json() if answer.content else {}
         return found if isinstance(found, dict) else {"items": found}
+
+    def _all(self, path: str, key: str) -> list[Json]:
+        """The entries of a list, page after page: a server gives 100 at once at most, however many are asked for."""
+        found: list[Json] = []
+        while True:
+            answer = self.call("GET", f"{path}&offset={len(found)}" if found else path)
+            found += answer[key]
+            if not answer[key] or len(found) >= (answer.get("total_entries") or 0):
+                return found
 
     def login(self) -> None:
         """Exchange the password for a token."""
