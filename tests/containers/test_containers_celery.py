@@ -25,7 +25,6 @@ FILES = ("docker-compose.yaml", "docker-compose.celery.yaml")
 WORKERS = ("a-worker-1", "a-worker-2")
 IMAGES = {
     "KONSIL_AIRFLOW_IMAGE": "konsil/airflow:celery",
-    "KONSIL_WORKER_IMAGE": "konsil/worker:celery",
     "KONSIL_BROKER_IMAGE": "konsil/redis",
 }
 
@@ -45,7 +44,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     plan = sized(folder / "demo")
     few = tuple(replace(one, cases=4, fault="") for one in plan.hospitals if one.site == SITES["a"])
     found = Site(folder / "konsil-stack", replace(plan, hospitals=few))
-    make(Wish("site", "localhost", (SITES["a"],)), found.folder)
+    worker = docker("image", "inspect", "--format", "{{.Id}}", "konsil/worker:celery").stdout.strip()
+    make(Wish("site", "localhost", (SITES["a"],), worker), found.folder)
     found.plan.inbox(SITES["a"]).mkdir(parents=True)
     with (found.folder / "stack.env").open("a") as env:
         env.write(f"KONSIL_A_INBOX={found.plan.inbox(SITES['a'])}\n")

@@ -5,20 +5,21 @@ import json
 import os
 import stat
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from konsil.cli.app import assemble
-from konsil.errors import BadInput, KonsilError, Missing
+from konsil.errors import BadInput, KonsilError, Missing, Unavailable
 from konsil.files import sha256_of, write_json
 from konsil.stack.copying import pack_folder, set_variables, unpack_folder
 from konsil.stack.engine import Container, Stack
 from konsil.stack.keeping import FOLDER, FORMAT, LIST, at_rest, backup_stack
 from konsil.stack.restoring import checked, restore_home, restore_stack, settle
 from konsil.stack.secrets import make
-from konsil.stack.upgrading import refuse_unnamed, upgrade
+from konsil.stack.upgrading import refuse_unnamed, upgrade, wait_until_healthy
 from konsil.stack.wishes import WORKER, Wish, variable_of
 
 WISH = Wish("site", "localhost", ("A",), f"sha256:{'a' * 64}")
@@ -188,3 +189,40 @@ def test_files_that_forget_a_running_service_are_refused() -> None:
     refuse_unnamed([container("a-api")], ["a-api", "a-db"])
     with pytest.raises(BadInput, match="a-worker-1"):
         refuse_unnamed([container("a-api"), container("a-worker-1")], ["a-api", "a-db"])
+
+
+@pytest.fixture
+def there(monkeypatch: pytest.MonkeyPatch) -> list[Container]:
+    """What the engine would list of any stack."""
+    found: list[Container] = []
+    monkeypatch.setattr(Stack, "containers", lambda self: found)
+    monkeypatch.setattr(Stack, "volumes", lambda self: {"a-data": "konsil_a-data"})
+    return found
+
+
+def test_containers_of_another_folder_are_not_touched(stack: Stack, there: list[Container]) -> None:
+    there.append(replace(container("a-api"), secrets=(str(stack.folder / "a" / "place.json"),)))
+    assert Stack.at(stack.folder).project == "konsil"
+    there.append(replace(container("a-db"), secrets=(str(stack.folder.parent / "other" / "a" / "database"),)))
+    with pytest.raises(BadInput, match="secrets of another folder"):
+        Stack.at(stack.folder)
+
+
+@pytest.mark.parametrize(("running", "health"), [(True, "unhealthy"), (True, "starting"), (False, "")])
+def test_what_does_not_become_healthy_is_named(
+    stack: Stack, there: list[Container], running: bool, health: str
+) -> None:
+    there.append(container("a-db"))
+    wait_until_healthy(stack, 0)
+    there.append(replace(container("a-api"), running=running, health=health))
+    with pytest.raises(Unavailable, match=r"minutes: a-api\..*logs a-api tells why"):
+        wait_until_healthy(stack, 0)
+
+
+def test_nothing_is_taken_away_unless_it_is_meant(stack: Stack, there: list[Container], asked: Path) -> None:
+    words = ["containers", "uninstall", "--dir", str(stack.folder)]
+    end = CliRunner().invoke(assemble(), words, input="n\n")
+    assert end.exit_code == 1
+    assert "a-data" in end.output
+    assert not asked.exists()
+    assert (stack.folder / "a" / "place.json").exists()
