@@ -1,14 +1,17 @@
 #!/bin/sh
-# Usage: build_images.sh FOLDER [NAME...]. Build konsil's images (all, or those named) and tag them konsil/NAME, or
-# konsil/NAME:$KONSIL_TAG. KONSIL_BUILD holds more words for the build, such as --no-cache.
-# KONSIL_BASE is the Debian they stand on: a digest where a registry answers, else the image of scripts/base_image.sh.
+# Usage: build_images.sh FOLDER [NAME...]. Build konsil's images (all, or those named) and tag them konsil/NAME.
+# KONSIL_BASE is the Debian they stand on, such as debian@sha256:…. Not set: debian:bookworm-slim by the digest under which
+# a registry gave it to this engine; one made by scripts/base_image.sh has none. Every image says which (base.name).
+# SCALE=,celery (or ,kubernetes) adds what work on several machines needs (docs/scale-out.md); TAG names the tag,
+# KONSIL_BUILD more words for the build, such as --no-cache.
 # How this machine reaches its package index (authorities, a folder of wheels) goes in as build secrets and stays out.
 set -eu
 folder=$1; shift
-[ $# -gt 0 ] || set -- aggregator store proxy postgres orthanc airflow imaging worker learner
+[ $# -gt 0 ] || set -- aggregator store proxy postgres orthanc redis airflow imaging worker learner
 docker=/usr/bin/docker; [ -x "$docker" ] || docker=docker
 here=$(cd "$(dirname "$0")/.." && pwd)
-base=${KONSIL_BASE:-debian:bookworm-slim}
+base=${KONSIL_BASE:-}
+[ -n "$base" ] || base=$(sh "$here/scripts/base_image.sh" --pinned debian:bookworm-slim)
 mkdir -p "$folder"
 ca=${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}; [ -e "$ca" ] || ca=/dev/null
 index=$folder/index.sh
@@ -29,12 +32,13 @@ for name in "$@"; do
     case "$name" in
     store|aggregator) file=aggregator target="--target $name" ;;
     learner|worker) file=learner target="--target $name" ;;
-    postgres|orthanc) file=standins/$name target="" ;;
+    postgres|orthanc|redis) file=standins/$name target="" ;;
     *) file=$name target="" ;;
     esac
     echo "== Image konsil/$name"
     DOCKER_BUILDKIT=1 "$docker" build --quiet --network host $target \
         --build-arg BASE="$base" --build-arg VERSION="$version" --build-arg REVISION="$revision" \
-        ${TORCH:+--build-arg TORCH="$TORCH"} --secret id=ca,src="$ca" --secret id=index,src="$index" \
-        ${KONSIL_BUILD:-} --file "$here/containers/$file/Dockerfile" --tag "konsil/$name:${KONSIL_TAG:-latest}" "$here"
+        ${TORCH:+--build-arg TORCH="$TORCH"} ${SCALE:+--build-arg SCALE="$SCALE"} \
+        --secret id=ca,src="$ca" --secret id=index,src="$index" \
+        ${KONSIL_BUILD:-} --file "$here/containers/$file/Dockerfile" --tag "konsil/$name${TAG:+:$TAG}" "$here"
 done

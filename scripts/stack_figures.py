@@ -12,7 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-STANDINS = {"postgres", "orthanc"}
+STANDINS = {"postgres", "orthanc", "redis"}
 MB = 1_000_000
 NAMES = {
     "build": "build all images",
@@ -20,6 +20,13 @@ NAMES = {
     "enrolment": "enrol the sites",
     "cohorts": "patients made, cohorts prepared and signed",
     "federation": "federation, charter to released model",
+    "backup_of_a_home": "one site's home copied while it trains",
+    "moved_site_up": "that site up on another host",
+    "backup_of_a_stack": "a site's whole stack copied (stopped, started again)",
+    "restore_of_a_stack": "and restored",
+    "upgrade": "new images, database brought up to date, healthy",
+    "federation_after_upgrade": "federation after that",
+    "cohort_by_workers": "cohort prepared by two Celery workers, one killed",
     "down": "down, nothing left",
 }
 

@@ -23,8 +23,11 @@ def docker(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     return subprocess.run([DOCKER, *words], capture_output=True, text=True, check=check, timeout=900)
 
 
-def compose(folder: Path, *words: str, profiles: Sequence[str] = ("all-in-one",), check: bool = True) -> str:
-    chosen = [word for profile in profiles for word in ("--profile", profile)]
+def compose(
+    folder: Path, *words: str, profiles: Sequence[str] = ("all-in-one",), files: Sequence[str] = (), check: bool = True
+) -> str:
+    chosen = [word for file in files for word in ("--file", file)]
+    chosen += [word for profile in profiles for word in ("--profile", profile)]
     command = ["docker-compose", "--env-file", str(folder / "stack.env"), *chosen, *words]
     end = subprocess.run(
         command, cwd=ROOT, env=os.environ | STANDINS, capture_output=True, text=True, check=False, timeout=1800
@@ -34,13 +37,17 @@ def compose(folder: Path, *words: str, profiles: Sequence[str] = ("all-in-one",)
     return end.stdout + end.stderr
 
 
-def down(folder: Path, profiles: Sequence[str] = ("all-in-one",)) -> None:
+def down(folder: Path, profiles: Sequence[str] = ("all-in-one",), files: Sequence[str] = ()) -> None:
     """Take a stack down; nothing of it may be left."""
-    compose(folder, "down", "--volumes", "--timeout", "10", profiles=profiles, check=False)
-    label = "label=com.docker.compose.project=konsil"
-    assert not docker("ps", "--all", "--quiet", "--filter", label).stdout, "containers are left"
-    assert not docker("volume", "ls", "--quiet", "--filter", label).stdout, "volumes are left"
-    assert not docker("network", "ls", "--quiet", "--filter", label).stdout, "networks are left"
+    compose(folder, "down", "--volumes", "--timeout", "10", profiles=profiles, files=files, check=False)
+    assert left_of("konsil") == {"ps --all": [], "volume ls": [], "network ls": []}
+
+
+def left_of(project: str) -> dict[str, list[str]]:
+    """IDs of what the engine holds of a compose project: containers, volumes, networks."""
+    label = f"label=com.docker.compose.project={project}"
+    kinds = ("ps --all", "volume ls", "network ls")
+    return {kind: docker(*kind.split(), "--quiet", "--filter", label).stdout.split() for kind in kinds}
 
 
 def container(service: str) -> str:

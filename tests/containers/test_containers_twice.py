@@ -24,7 +24,7 @@ def again(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def build_again(folder: Path, tag: str) -> None:
-    environment = os.environ | {"KONSIL_TAG": tag, "KONSIL_BUILD": "--no-cache"}
+    environment = os.environ | {"TAG": tag, "KONSIL_BUILD": "--no-cache"}
     command = ["sh", str(ROOT / "scripts" / "build_images.sh"), str(folder), *IMAGES]
     end = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=1800)
     assert end.returncode == 0, end.stderr[-2000:]

@@ -54,6 +54,11 @@ class Trial:
     def services(self) -> list[str]:
         return ["minio", "store-proxy", *(f"{place}-{part}" for place in self.places for part in PARTS)]
 
+    @property
+    def authority(self) -> Path:
+        """What signed the certificates of its pages."""
+        return self.folder / "ca.pem"
+
     def has(self, place: str, path: str) -> bool:
         """Whether a place's home holds this file."""
         words = ["exec", container(f"{place}-scheduler"), "test", "-e", f"/data/home/{path}"]
@@ -82,7 +87,7 @@ def sized(folder: Path) -> DemoPlan:
 
 def call(trial: Trial, place: str, path: str, body: Any = None, token: str = "") -> tuple[int, Any]:
     """One request to the UI's port as a stranger's program makes it; what is no JSON is given as text."""
-    trust = ssl.create_default_context(cafile=str(trial.folder / "ca.pem"))
+    trust = ssl.create_default_context(cafile=str(trial.authority))
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
     data = json.dumps(body).encode() if body is not None else None
     request = urllib.request.Request(trial.url(place) + path, data, headers)  # noqa: S310 - https

@@ -82,9 +82,14 @@ def standing(folder: Path) -> Wish | None:
 
 def worker_of(folder: Path) -> str:
     """The image that `stack.env` names for the work; empty where it names none."""
+    return variable_of(folder, WORKER)
+
+
+def variable_of(folder: Path, name: str) -> str:
+    """A variable of `stack.env`, as the last line that sets it has it; empty where none does."""
     env = folder / "stack.env"
     lines = env.read_text(encoding="utf-8").splitlines() if env.is_file() else []
-    named = [line.partition("=")[2].strip() for line in lines if line.startswith(f"{WORKER}=")]
+    named = [line.partition("=")[2].strip() for line in lines if line.startswith(f"{name}=")]
     return named[-1] if named else ""
 
 
