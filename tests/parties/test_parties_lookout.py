@@ -159,10 +159,12 @@ def clocks(monkeypatch: pytest.MonkeyPatch) -> Callable[[Any, float], None]:
     return ahead
 
 
-def waiting_for_a_required_site(make_enrolled: Callable[..., Any]) -> tuple[Any, dict[str, Lookout]]:
-    """Round 2 of 3, which has a minute: B is needed and did not come."""
-    rules = {"quorum": {"sites": 2, "required": ["B"]}, "deadlines": {"round_s": 60, "prepare_s": 60}}
-    world = make_enrolled(compare_with_local=False, **rules)
+def waiting_for_a_required_site(
+    make_enrolled: Callable[..., Any], **deadlines: float
+) -> tuple[Any, dict[str, Lookout]]:
+    """Round 2 of 3: B is needed and did not come."""
+    quorum = {"sites": 2, "required": ["B"]}
+    world = make_enrolled(compare_with_local=False, quorum=quorum, deadlines=deadlines)
     world.work_until(lambda: world.newest() == 1)
     world.work("centre", "A", "C")
     watchers = {name: Lookout(world.home(name)) for name in ("centre", "A", "C")}
@@ -170,12 +172,15 @@ def waiting_for_a_required_site(make_enrolled: Callable[..., Any]) -> tuple[Any,
     return world, watchers
 
 
+@pytest.mark.parametrize("deadlines", [{"round_s": 600}, {}], ids=["told", "by the pace"])
 def test_a_required_site_that_comes_after_the_deadline_is_averaged_and_wakes_the_others(
-    make_enrolled: Callable[..., Any], clocks: Callable[[Any, float], None]
+    make_enrolled: Callable[..., Any],
+    clocks: Callable[[Any, float], None],
+    deadlines: dict[str, float],
 ) -> None:
-    world, watchers = waiting_for_a_required_site(make_enrolled)
-    clocks(world, 70)
-    assert not any(watcher.ready("lines-1") for watcher in watchers.values()), "it is waited for once more as long"
+    world, watchers = waiting_for_a_required_site(make_enrolled, **deadlines)
+    clocks(world, 800)
+    assert not any(watcher.ready("lines-1") for watcher in watchers.values()), "it is waited for longer"
     world.party("B").step()
     assert watchers["centre"].ready("lines-1", "rounds")
     world.party("centre").step()
@@ -187,8 +192,8 @@ def test_a_required_site_that_comes_after_the_deadline_is_averaged_and_wakes_the
 def test_a_required_site_that_never_comes_ends_the_run_for_everybody(
     make_enrolled: Callable[..., Any], clocks: Callable[[Any, float], None]
 ) -> None:
-    world, watchers = waiting_for_a_required_site(make_enrolled)
-    for seconds, is_over in ((70, False), (115, False), (130, True)):
+    world, watchers = waiting_for_a_required_site(make_enrolled, round_s=600)
+    for seconds, is_over in ((700, False), (1000, False), (1300, True)):
         clocks(world, seconds)
         assert watchers["centre"].ready("lines-1", "release") is is_over, f"after {seconds} s"
     assert type(world.party("centre").step()).__name__ == "Abort"
