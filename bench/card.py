@@ -1,8 +1,9 @@
 """A federation by the default recipe on one graphics card: two sites of phantoms at 1 mm take turns on it.
 
 The learner is as a charter has it that sets nothing: planned patch and batch, 250 + 50 batches a round, deep
-supervision, mixed precision, compiled, nnU-Net's augmentation. So it is `konsil simulate` with figures: seconds of every
-round of every site, what torch holds of the card after it, what it held at most, and seconds to segment the test images.
+supervision, mixed precision, compiled, nnU-Net's augmentation. So it is `konsil simulate` with figures: seconds of
+every round of every site, what torch holds of the card after it, what it held at most, and seconds to segment the test
+images.
 
     python bench/card.py --json build/bench/card.json              on a GPU, minutes
     python bench/card.py --batches 2 --rounds 1                    a taste of it
