@@ -17,7 +17,7 @@ which finds on the disk what the first one compiled and kept.
     python bench/epoch.py --full --deterministic --batches 10              equal weights on a GPU, and their price
 
 Without `--cases` (a table as for `konsil adopt`) the cases are noise with bright balls, as large as real ones: the
-seconds depend on sizes, not on content.
+seconds depend on sizes, not on content. `--phantoms` makes four synthetic patients at 1 mm instead.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from typing import Any
 
 import numpy as np
 from learn.made_up import made_up
+from learn.real_size import real_size
 from peers.plain_nnunet import ROUNDS, Plain, summary, watched_epochs
 from safetensors.numpy import load_file, save_file
 
@@ -108,6 +109,8 @@ class Bench:
             return read_frozen(root / "cohort.json")
         if self.chosen.cases:
             channels, pairs = read_pairs(self.chosen.cases)
+        elif self.chosen.phantoms:
+            channels, pairs = ["T1w", "FLAIR"], real_size(self.chosen.work / "made", "A")
         else:
             channels, pairs = ["T1w", "FLAIR"], list(made_up(self.chosen.work / "made", SHAPES[self.chosen.full]))
         labels = {"background": 0} | {name: value for value, name in enumerate(self.chosen.label, start=1)}
@@ -249,6 +252,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--batches", type=int, help="training batches of an epoch")
     parser.add_argument("--validation-batches", type=int, help="at least 1")
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--phantoms", action="store_true", help="four synthetic patients at 1 mm")
     parser.add_argument("--cases", type=Path, help="a table as for `konsil adopt`")
     parser.add_argument("--label", action="append", help="as for `konsil adopt`; lesion if left out")
     parser.add_argument("--stage", choices=["first", "pairs"], help=argparse.SUPPRESS)

@@ -61,24 +61,24 @@ def patients(data: str, seeds: range) -> list[tuple[str, int, int]]:
     return [(site, seed, i) for seed in seeds for site in SITES for i in range(TRAIN[site] + TEST) if needed]
 
 
-def phantom(made: Path, site: str, seed: int, number: int) -> Pair:
+def phantom(made: Path, site: str, seed: int, number: int, resolution_mm: float = 2.0) -> Pair:
     """One patient, as NIfTI files in `made`; made if it is not there."""
     name = f"{site}{seed}x{number}"
     files = {kind: made / f"{name}_{kind}.nii.gz" for kind in ("T1w", "FLAIR", "mask")}
     if not all(file.is_file() for file in files.values()):
-        make(files, site, 1000 * (seed + 1) + number)
+        make(files, site, 1000 * (seed + 1) + number, resolution_mm)
     label = files.pop("mask")
     return Pair(name, files, label, split="train" if number < TRAIN[site] else "test")
 
 
-def make(files: dict[str, Path], site: str, seed: int) -> None:
+def make(files: dict[str, Path], site: str, seed: int, resolution_mm: float) -> None:
     """Write the images and the mask of one patient."""
     import nibabel as nib
     from scipy import ndimage
 
     from konsil.phantom.patient import make_patient
 
-    patient = make_patient(seed, site)
+    patient = make_patient(seed, site, resolution_mm=resolution_mm)
     t1w, flair = patient.t1w, patient.flair
     step = np.linalg.inv(t1w.affine) @ np.linalg.inv(patient.t1w_to_flair) @ flair.affine
     moved = ndimage.affine_transform(

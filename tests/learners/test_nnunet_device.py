@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 
 from konsil.errors import BadMessage, BadSetting, Unavailable
-from konsil.learners.nnunet import device, keepsake, session
+from konsil.learners.nnunet import device, gpu_memory, keepsake, network, predict, session
 from konsil.learners.nnunet.recipe import check_for, seal
 from konsil.learners.nnunet.settings import parse_settings
 
@@ -94,6 +95,56 @@ def test_a_full_card_is_a_sentence_and_the_next_try_starts_anew(site, make_learn
             learner.train(cohort, recipe, weights, 1)
     assert not list((home / "runs").rglob("*.safetensors"))
     assert learner.train(cohort, recipe, weights, 1).steps == 3
+
+
+@pytest.fixture
+def image(site) -> Any:
+    """A predictor's whole work: recipe, network, and an image of shape (channels, z, y, x) of several patches."""
+    _, _, recipe, _ = site
+    return (
+        recipe,
+        network.build(recipe),
+        torch.from_numpy(np.random.default_rng(2).normal(size=(2, 20, 24, 20))).float(),
+    )
+
+
+def test_patches_cut_where_they_are_used_add_up_to_nnunets_own_logits(image, monkeypatch):
+    recipe, built, voxels = image
+    ours = predict.predictor(recipe, built).predict_logits_from_preprocessed_data(voxels)
+    monkeypatch.setattr(predict, "Predictor", nnUNetPredictor)
+    theirs = predict.predictor(recipe, built).predict_logits_from_preprocessed_data(voxels)
+    assert ours.shape == (2, 20, 24, 20)
+    assert torch.equal(ours, theirs)
+
+
+def test_a_patch_that_finds_no_room_is_an_error_and_not_a_silence(image, monkeypatch):
+    """nnU-Net's own predictor waits for ever here: the thread that hands it the patches has died."""
+    recipe, built, voxels = image
+
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch, "clone", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        predict.predictor(recipe, built).predict_logits_from_preprocessed_data(voxels)
+
+
+@pytest.mark.parametrize(
+    ("said", "free", "full"),
+    [
+        ("CUDA error: out of memory", None, True),
+        ("backend='inductor' raised: RuntimeError: Triton Error [CUDA]: out of memory", None, True),
+        ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", None, True),
+        ("FIND was unable to find an engine to execute this computation", 20 << 20, True),
+        ("FIND was unable to find an engine to execute this computation", 20 << 30, False),
+        ("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR", 20 << 30, False),
+        ("CUDA error: device-side assert triggered", 0, False),
+    ],
+)
+def test_how_a_full_card_speaks(monkeypatch, said: str, free: int | None, full: bool):
+    """What names no reason counts only where the card has little left."""
+    monkeypatch.setattr(gpu_memory, "free_bytes", lambda: free)
+    assert gpu_memory.is_full(RuntimeError(said)) is full
 
 
 @pytest.mark.parametrize("end", ["the process ends", "the learner is dropped"])

@@ -138,9 +138,7 @@ class NnUNet:
             update = self._warm().round(cohort, recipe, tensors, round, chain=chain, steering=steering)
         if chain != "federated" or not self.settings.dice_every or round % self.settings.dice_every:
             return update
-        with self._warm().enough_memory():
-            measured = self._dice(cohort, recipe, update.tensors)
-        return replace(update, metrics={**update.metrics, **measured})
+        return replace(update, metrics={**update.metrics, **self._dice(cohort, recipe, update.tensors)})
 
     def baseline(self, cohort: FrozenCohort, recipe: Json, tensors: Tensors) -> Tensors:
         """All rounds alone, from the same first weights."""
@@ -149,7 +147,10 @@ class NnUNet:
             return self._warm().alone(cohort, recipe, tensors)
 
     def evaluate(self, cohort: FrozenCohort, recipe: Json, tensors: Tensors, split: Split) -> list[CaseMetrics]:
-        """Segment one split and compare with the drawn masks on the images' own grid."""
+        """Segment one split and compare with the drawn masks on the images' own grid.
+
+        Exhausted where the GPU is full.
+        """
         self._accept(recipe)
         check_fit(cohort, self.data)
         with environment.at(self.home):
@@ -165,6 +166,7 @@ class NnUNet:
                 log.info("evaluate: case %d of %d", len(found) + 1, len(cases))
                 images = dict(zip(self.data.channels, case.images, strict=True))
                 found.append(segmenter.judge(case.name, images, case.label))
+            segmenter.leave_the_card()
         return found
 
     def _dice(self, cohort: FrozenCohort, recipe: Json, tensors: Tensors) -> dict[str, float]:

@@ -18,14 +18,14 @@ import numpy.typing as npt
 import SimpleITK
 import torch
 from nnunetv2.imageio.simpleitk_reader_writer import SimpleITKIO
-from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from torch import nn
 
 from konsil.errors import BadInput
 from konsil.evaluation.metrics import CaseMetrics, measure
 from konsil.files import replacing
-from konsil.learners.nnunet import device, environment, model_folder
+from konsil.learners.nnunet import device, environment, gpu_memory, model_folder
+from konsil.learners.nnunet.predictor import Predictor
 from konsil.learners.nnunet.recipe import configuration_of, flipped_axes, plans_for_prediction, settings_of
 from konsil.types import Json
 
@@ -45,7 +45,8 @@ class Segmenter:
     def segment(self, images: Mapping[str, Path]) -> tuple[Mask, Json]:
         """Label map of shape (z, y, x), and nnU-Net's properties of the grid ("spacing" in mm, z first).
 
-        Raises BadInput if a channel is missing, cannot be read, or lies on another grid than the first.
+        Raises BadInput if a channel is missing, cannot be read, or lies on another grid than the first, and Exhausted
+        if the GPU is full; the network has left it then.
         """
         files = [images[channel] for channel in self.channels if channel in images]
         if len(files) < len(self.channels):
@@ -55,8 +56,15 @@ class Segmenter:
             voxels, properties = SimpleITKIO().read_images([str(file) for file in files])
             if not np.isfinite(voxels).all():
                 raise BadInput("an image holds numbers that are not finite")
-            mask = self._predictor.predict_single_npy_array(voxels, dict(properties))
+            with gpu_memory.enough("the images were not segmented", self.leave_the_card):
+                mask = self._predictor.predict_single_npy_array(voxels, dict(properties))
         return np.asarray(mask, dtype=np.uint8), properties
+
+    def leave_the_card(self) -> None:
+        """Take the network off the GPU, until the next image."""
+        with torch.inference_mode():  # as nnU-Net, which puts it there
+            self._predictor.network.to("cpu")
+        gpu_memory.give_back()
 
     def write(self, target: Path, mask: Mask, properties: Json) -> None:
         """Write a mask on the grid of its images, whole or not at all."""
@@ -105,7 +113,7 @@ def predictor(recipe: Json, trained: nn.Module) -> Any:
     axes = mirrored_axes(recipe)
     plans: Any = PlansManager(plans_for_prediction(recipe))
     with environment.at(Path(tempfile.gettempdir())):
-        made = nnUNetPredictor(
+        made = Predictor(
             use_mirroring=axes is not None,
             perform_everything_on_device=place.type == "cuda",
             device=place,

@@ -8,12 +8,10 @@ kept momentum and the cohort, and not on whether the process has just been start
 from __future__ import annotations
 
 import atexit
-import contextlib
 import logging
 import math
 import time
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +20,9 @@ from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMu
 from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 
 from konsil.cohort.frozen import FrozenCohort
-from konsil.errors import BadMessage, BadSetting, Diverged, Exhausted, Missing
+from konsil.errors import BadMessage, BadSetting, Diverged, Missing
 from konsil.files import read_json
-from konsil.learners.nnunet import device, environment, keepsake, momenta, preparation, tensors
+from konsil.learners.nnunet import device, environment, gpu_memory, keepsake, momenta, preparation, tensors
 from konsil.learners.nnunet.meter import Meter
 from konsil.learners.nnunet.recipe import PLANS, configuration_of, settings_of
 from konsil.learners.nnunet.steering import steered
@@ -75,23 +73,31 @@ class Session:
         chain: str = FEDERATED,
         steering: Steering | None = None,
     ) -> Update:
-        """Train round `number` (1 … rounds) from `weights`, steered, and keep what the next round of `chain` needs."""
+        """Train round `number` (1 … rounds) from `weights`, steered, and keep what the next round of `chain` needs.
+
+        Exhausted where the GPU is full: then nothing is kept, on the card either. The batch stays what was planned.
+        """
         rounds = recipe["plans"]["konsil"]["rounds"] + self.extra_rounds
         if not 1 <= number <= rounds:
             raise BadSetting("there is no such round", expected=f"1 to {rounds}", got=str(number))
         preparation.require_ready(self.home, cohort, recipe)
+        with gpu_memory.enough("this round was not trained", self.close):
+            update = self._round(cohort, recipe, weights, number, chain, steering)
+        gpu_memory.give_back()
+        log.info("round %d of %d (%s): %s", number, rounds, chain, spoken(update.metrics))
+        return update
+
+    def _round(
+        self, cohort: FrozenCohort, recipe: Json, weights: Tensors, number: int, chain: str, steering: Steering | None
+    ) -> Update:
+        """The round itself; where the GPU is full, all that this function knows is dropped."""
         began = time.monotonic()
-        with self.enough_memory():
-            trainer = self.warm(cohort, recipe)
-            given, momentum = momenta.parted(weights)
-            tensors.write(trainer.network, given)
-            self.remember(trainer, recipe, number, chain, momentum)
-            trainer.current_epoch = (number - 1) * settings_of(recipe).local_epochs
-            trainer.steps_done = 0
-        with self.enough_memory(), steered(trainer, steering) as rates:
-            self.meter.begin(number, rounds, settings_of(recipe).local_epochs)
-            for _ in range(settings_of(recipe).local_epochs):
-                run_epoch(trainer)
+        trainer = self.warm(cohort, recipe)
+        given, momentum = momenta.parted(weights)
+        tensors.write(trainer.network, given)
+        self.remember(trainer, recipe, number, chain, momentum)
+        with steered(trainer, steering) as rates:
+            self.train(trainer, recipe, number)
         metrics = self.judge(trainer, number)
         trained = tensors.read(trainer.network)
         kept = keepsake.take(trainer, number)
@@ -101,8 +107,17 @@ class Session:
         self.last = (chain, number)
         self.meter.dice = metrics.get("pseudo_dice", self.meter.dice)
         metrics["seconds"] = time.monotonic() - began
-        log.info("round %d of %d (%s): %s", number, rounds, chain, spoken(metrics))
         return Update(trained, len(cohort.split("train")), trainer.steps_done, metrics, rates.total)
+
+    def train(self, trainer: Any, recipe: Json, number: int) -> None:
+        """The epochs of round `number`. Their gradients are not kept: nobody reads them again."""
+        epochs = settings_of(recipe).local_epochs
+        trainer.current_epoch = (number - 1) * epochs
+        trainer.steps_done = 0
+        self.meter.begin(number, recipe["plans"]["konsil"]["rounds"] + self.extra_rounds, epochs)
+        for _ in range(epochs):
+            run_epoch(trainer)
+        trainer.optimizer.zero_grad(set_to_none=True)
 
     def alone(self, cohort: FrozenCohort, recipe: Json, weights: Tensors) -> Tensors:
         """Train all rounds without exchange, going on after the last round that was kept."""
@@ -141,19 +156,6 @@ class Session:
         """Let the trainer go, and its worker processes with it."""
         self.trainer = None
         finish(self.loaders)
-
-    @contextlib.contextmanager
-    def enough_memory(self) -> Iterator[None]:
-        """Exhausted where the GPU's memory is full. The batch stays what was planned."""
-        try:
-            yield
-        except torch.OutOfMemoryError as error:
-            self.close()  # what is left of it holds memory
-            raise Exhausted(
-                "the GPU's memory is full, so this round was not trained",
-                expected="room for the planned patch and batch, which Konsil never makes smaller by itself",
-                hint="End other work on the card, or let the centre plan for less with gpu_memory_target_gb",
-            ) from error
 
     def judge(self, trainer: Any, number: int) -> dict[str, float]:
         """The round's figures. Diverged if the loss is not a number: such weights must not be sent."""
