@@ -54,6 +54,13 @@ def test_a_changed_setting_reaches_an_old_place(site: Place) -> None:
     assert settings(site)["core"]["execution_api_server_url"] == "http://127.0.0.1:9999/site-a/execution/"
 
 
+def test_the_api_server_gets_a_fresh_worker_twice_a_day_and_opens_no_other_door(site: Place) -> None:
+    configure(site)
+    told = settings(site)["api"]
+    assert (told["server_type"], told["workers"], told["worker_refresh_interval"]) == ("gunicorn", "1", "43200")
+    assert environment(site, "m")["GUNICORN_CMD_ARGS"] == "--no-control-socket"
+
+
 def test_nobody_outside_this_machine_is_served(site: Place) -> None:
     configure(site)
     assert settings(site)["api"]["host"] == "127.0.0.1"
