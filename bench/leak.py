@@ -4,7 +4,8 @@ A real stack (a centre, `--sites` sites, each with its own Airflow, and the S3 s
 0, so every deed is a DAG run of its own: 50 rounds are 50 stints at each place, hundreds of tasks and waits. After each
 round, everything that lives through the run is weighed, and pages are asked for as a browser asks.
 
-    memory     RSS of each component: its process and those of its children that were there at nine samples of ten.
+    memory     RSS of each component: its process and those of its children that were there at nine samples of ten;
+               of an API server its worker and its parent, each by itself.
                Slope: Theil and Sen's median of pairwise slopes over the rounds after the tenth, with its 95 % interval
                (Sen 1968). "flat": the interval holds 0, or less than 1 % would be added in a hundred rounds
     pages      seconds until the whole answer is there, as a logged-in person, by page; in a real browser at the end
@@ -25,6 +26,7 @@ import tempfile
 import time
 from collections import defaultdict
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +36,9 @@ from scipy.stats import theilslopes
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from konsil.errors import KonsilError, Unavailable
+from konsil.errors import KonsilError
 from konsil.stack import bucket, instance
+from konsil.stack.health import wait_until_ready
 from konsil.stack.places import CENTRE
 from konsil.stack.processes import find
 from tests.e2e.village import STINTS, Village
@@ -51,11 +54,20 @@ def weigh(village: Village) -> Sample:
     names = [f"{place.name}.{part}" for place in village.plan.places for part in instance.COMPONENTS]
     for name in (bucket.NAME, *names):
         process = find(name, village.plan.folder)
-        with suppress(psutil.Error):
-            root = psutil.Process(process.pid) if process else None
-            family = [root, *root.children(recursive=True)] if root else []
-            found[name] = {one.pid: resident(one) for one in family}
+        if process is not None:
+            found |= weighed(name, process.pid)
     return found
+
+
+def weighed(name: str, pid: int) -> Sample:
+    """One component with its children; an API server's worker alone, its parent beside it: they share most pages."""
+    with suppress(psutil.Error):
+        parent = psutil.Process(pid)
+        children = parent.children(recursive=True)
+        if name.endswith("api-server") and children:
+            return {name: {one.pid: resident(one) for one in children}, f"{name} (parent)": {pid: resident(parent)}}
+        return {name: {one.pid: resident(one) for one in (parent, *children)}}
+    return {}
 
 
 def resident(process: psutil.Process) -> int:
@@ -173,16 +185,10 @@ def figures(chosen: argparse.Namespace) -> dict[str, Any]:
             village.down()
 
 
-def started(village: Village, tries: int = 6) -> None:
+def started(village: Village) -> None:
     """Start the stack; on a full machine four Airflows need more than the four minutes that `up` gives each."""
-    for left in reversed(range(tries)):
-        try:
-            village.up()
-            break
-        except Unavailable as error:
-            if not left:
-                raise
-            print(error.sentence, file=sys.stderr, flush=True)
+    instance.wait_until_ready = partial(wait_until_ready, timeout_s=3600)  # type: ignore[attr-defined]
+    village.up()
 
 
 def observed(village: Village, rounds: int) -> dict[str, Any]:
@@ -244,13 +250,19 @@ def in_a_browser(village: Village, visits: int = 5) -> dict[str, dict[str, float
     return {"grid in Chromium": told}
 
 
-def tables(result: dict[str, Any]) -> str:
-    """The figures as docs/airflow.md shows them: by component the worst place, pages, databases."""
+def memory_table(memory: dict[str, dict[str, Any]]) -> list[str]:
+    """The growth of each component, as lines of a table."""
     lines = ["| component | MB, round 10 → end | MB per round (95 %) | |", "|---|---|---|---|"]
-    for name, row in result["memory"].items():
+    for name, row in memory.items():
         low, high = row["interval"]
         ends = f"{row['begin_mb']:.0f} → {row['end_mb']:.0f}"
         lines.append(f"| {name} | {ends} | {row['mb_per_round']:.3f} ({low:.3f} to {high:.3f}) | {row['words']} |")
+    return lines
+
+
+def tables(result: dict[str, Any]) -> str:
+    """The figures as docs/airflow.md shows them: by component the worst place, pages, databases."""
+    lines = [*memory_table(result["memory"])]
     lines += ["", "| page | median s | slowest s |", "|---|---|---|"]
     lines += [f"| {title} | {row['median_s']:.2f} | {row['max_s']:.2f} |" for title, row in result["pages"].items()]
     lines += ["", "| place | MB at the end | kB per round | rows per round | most in |", "|---|---|---|---|---|"]

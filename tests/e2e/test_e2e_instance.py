@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import quote
 
+import psutil
 import pytest
 import requests
 from playwright.sync_api import Browser
@@ -91,6 +92,21 @@ def test_a_second_up_finds_what_runs(site: Site) -> None:
     before = [find(name, site.plan.folder) for name in names]
     supervisor.up(site.plan, say=lambda text: None, only=["A"])
     assert [find(name, site.plan.folder) for name in names] == before
+
+
+def test_a_worker_of_the_api_server_that_ends_is_replaced_by_another(site: Site) -> None:
+    """As every twelve hours, when a fresh one takes over (decision 044); the parent goes on, and so do the logins."""
+    site.client.runs("prepare_cohort")
+    cookie, found = {"_token": site.client._token}, find("A.api-server", site.plan.folder)
+    assert found is not None
+    parent = psutil.Process(found.pid)
+    (first,) = parent.children()
+    first.terminate()
+    first.wait(timeout=150)
+    assert requests.get(f"{site.place.url}/konsil/quality", cookies=cookie, timeout=150).status_code == 200
+    (second,) = parent.children()
+    assert second.pid != first.pid
+    assert not [door for door in parent.net_connections(kind="unix") if str(door.laddr).endswith("gunicorn.ctl")]
 
 
 @pytest.mark.parametrize("path", ["quality", "federation", "quality/ms/cohort.html", "federation/run-1/report.html"])

@@ -259,3 +259,32 @@ def test_a_manifest_that_went_away_is_looked_for_again(party, monkeypatch):
         assert box.letters() == []
     assert "went away" in box.refused[0].sentence
     assert len(box.letters()) == 1
+
+
+def test_what_updates_have_in_common_is_kept_once(party):
+    tensors = {f"layer.{place}": np.zeros(2, np.float32) for place in range(3)}
+    for number in (1, 2):
+        party.box("A").post_tensors(Slot(Kind.update, "A", number), tensors, recipients=["centre"])
+    first, second = (letter.manifest for letter in party.box("centre").letters())
+    assert (first.round, second.round) == (1, 2)
+    assert first.tensors is second.tensors
+    assert first.software is second.software
+    assert first.recipients is second.recipients
+
+
+def test_a_message_that_is_not_read_costs_nothing_at_the_next_look(party):
+    party.box("A").post_json(SLOT, {"cases": 3}, recipients=["centre"])
+    for path in party.objects("manifest"):
+        path.write_bytes(path.read_bytes()[:-9] + b"tampered\n")
+    box = party.box("centre")
+    tracemalloc.start()
+    try:
+        for _ in range(3):
+            assert box.letters() == []
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(30):
+            box.letters()
+        assert [refusal.slot for refusal in box.refused] == [SLOT.place]
+        assert tracemalloc.get_traced_memory()[0] - before < 10_000
+    finally:
+        tracemalloc.stop()

@@ -13,9 +13,11 @@ from konsil.federation.control import Action
 from konsil.parties.opening import open_party
 from konsil.parties.standing import standing
 from konsil.parties.steering import steer
+from konsil.storage.folder import FolderStore
 from konsil.trust.audit import Audit
+from konsil.trust.roster import bucket_of
 from plugins.live import live
-from tests.plugins.stage import LONG, PILOT, Town, busy_town, pilot
+from tests.plugins.stage import CASES, LONG, PILOT, Town, busy_town, pilot
 from tests.plugins.visitors import OURS, SCRIPT, Person, visits
 
 
@@ -259,6 +261,34 @@ def test_a_store_that_is_away_leaves_the_last_picture(tmp_path: Path, at: Any, m
     after = client.get(f"/federation/{PILOT}/now").json()
     assert "The store does not answer" in after["parts"]["standing"]
     assert after["parts"]["rounds"] == before["parts"]["rounds"]
+
+
+@pytest.mark.parametrize(
+    ("place", "owners", "fetched"),
+    [("centre", ["centre", *CASES], [("get", bucket_of("E"))]), ("A", ["centre", "A"], [])],
+)
+def test_a_look_lists_every_bucket_once_and_fetches_no_message_but_the_reason_of_a_refusal(
+    town: Town, place: str, owners: list[str], fetched: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def noting(verb: str) -> Any:
+        do = getattr(FolderStore, verb)
+
+        def noted(self: FolderStore, bucket: str, key: str = "") -> Any:
+            if not key.startswith("_konsil/keys/"):  # new keys are looked for once a minute
+                asked.append((verb, bucket))
+            return do(self, bucket, key)
+
+        return noted
+
+    party = open_party(town.home(place), LONG)
+    first = standing(party)
+    for verb in ("list", "folders", "stat", "get"):
+        monkeypatch.setattr(FolderStore, verb, noting(verb))
+    again = standing(party)
+    assert sorted(asked) == fetched + [("list", bucket) for bucket in sorted(map(bucket_of, owners))]
+    assert again["rounds"]["done"] == first["rounds"]["done"] == 9
 
 
 def test_pictures_of_the_runs_looked_at_last_are_kept_and_no_more(

@@ -64,6 +64,13 @@ def test_where_metrics_go_is_kept(site: Place) -> None:
     assert settings(site)["metrics"]["statsd_on"] == "True"
 
 
+def test_the_api_server_gets_a_fresh_worker_twice_a_day_and_opens_no_other_door(site: Place) -> None:
+    configure(site)
+    told = settings(site)["api"]
+    assert (told["server_type"], told["workers"], told["worker_refresh_interval"]) == ("gunicorn", "1", "43200")
+    assert environment(site, "m")["GUNICORN_CMD_ARGS"] == "--no-control-socket"
+
+
 def test_nobody_outside_this_machine_is_served(site: Place) -> None:
     configure(site)
     assert settings(site)["api"]["host"] == "127.0.0.1"

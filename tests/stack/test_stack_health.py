@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 
 from konsil.errors import Unavailable
@@ -71,6 +72,42 @@ def test_a_component_that_was_on_its_way_out_is_started_again(plan: Plan) -> Non
     assert second is not None
     assert second.alive
     assert second.pid != first.pid
+
+
+WITH_WORKER = """
+import subprocess, sys, time
+worker = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+print(worker.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_what_a_killed_api_server_left_behind_does_not_hold_its_port(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = {"KONSIL_STACK": plan.marker}
+    monkeypatch.setattr(instance, "environment", lambda place, marker: variables)
+    instance.COMPONENTS |= dict.fromkeys(("api-server", "scheduler"), ("-c", WITH_WORKER))
+    Keeper(plan, plan.sites[0], say=quietly).keep()
+    workers = {}
+    for part in instance.COMPONENTS:
+        log = plan.folder / "logs" / f"A.{part}.log"
+        while not log.exists() or not log.read_text().endswith("\n"):
+            time.sleep(0.05)
+        workers[part] = psutil.Process(int(log.read_text()))
+        found = find(f"A.{part}", plan.folder)
+        assert found is not None
+        os.kill(found.pid, signal.SIGKILL)
+        while found.alive:
+            time.sleep(0.05)
+    Keeper(plan, plan.sites[0], say=quietly).keep()
+    assert not alive(workers["api-server"])
+    assert alive(workers["scheduler"]), "it may do hours of work, and holds nothing"
+    workers["scheduler"].kill()
+
+
+def alive(process: psutil.Process) -> bool:
+    return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
 
 
 def test_a_component_that_lives_but_does_not_answer_is_replaced(plan: Plan) -> None:

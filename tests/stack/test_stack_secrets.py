@@ -3,6 +3,7 @@
 import json
 import stat
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import typer
@@ -230,3 +231,25 @@ def test_a_container_writes_its_settings_from_the_secret(tmp_path: Path) -> None
     assert found["api_auth"]["jwt_secret"] == given["jwt_secret"]
     assert json.loads((place.airflow_home / "passwords.json").read_text()) == logins["B"]
     assert stat.S_IMODE((place.airflow_home / "airflow.cfg").stat().st_mode) == 0o600
+
+
+def test_a_containers_api_server_gets_a_fresh_worker_and_opens_no_other_door(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    became: list[tuple[list[str], dict[str, str]]] = []
+
+    def become_it(path: str, words: list[str], environment: dict[str, str]) -> NoReturn:
+        became.append((words, environment))
+        raise SystemExit
+
+    monkeypatch.setenv("KONSIL_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("konsil.stack.container.await_database", lambda component, environment: None)
+    monkeypatch.setattr("konsil.stack.container.os.execve", become_it)
+    make(Wish("site", "localhost", ("A",)), tmp_path / "s")
+    with pytest.raises(SystemExit):
+        become("api-server", tmp_path / "s" / "a" / "place.json", tmp_path / "run")
+    ((words, environment),) = became
+    assert words[-2:] == ["api-server", "--proxy-headers"]
+    assert environment["GUNICORN_CMD_ARGS"] == "--no-control-socket"
+    found = settings(configure(tmp_path / "s" / "a" / "place.json", tmp_path / "run"))
+    assert (found["api"]["server_type"], found["api"]["worker_refresh_interval"]) == ("gunicorn", "43200")

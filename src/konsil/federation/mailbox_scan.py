@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from konsil.errors import BadMessage, Missing
 from konsil.federation.mailbox_pins import Pins
 from konsil.federation.manifest import MANIFEST_LIMIT, SUBJECT, Manifest
 from konsil.federation.slot import Slot
 from konsil.storage.store import Entry, Store
+from konsil.trust.canonical import canonical
 from konsil.trust.roster import bucket_of
 from konsil.trust.signed import WrongSigner, digest
 
@@ -36,6 +38,14 @@ class Refusal:
 
     slot: str
     sentence: str
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Why a manifest is not read. An exception, raised anew at every look, would keep what each of them had in hand."""
+
+    sentence: str
+    unsigned: bool
 
 
 @dataclass
@@ -70,12 +80,14 @@ class Scan:
         self, store: Store, run: str, check: Check, pins: Pins, stands: Callable[[Letter], None] = lambda letter: None
     ) -> None:
         self._store, self._run, self._check, self._pins, self._stands = store, run, check, pins, stands
-        self._known: dict[tuple[str, Entry], Manifest | BadMessage] = {}
+        self._known: dict[tuple[str, Entry], Manifest | Unread] = {}
+        self._same: dict[Any, Any] = {}
         self.unsigned = False
 
     def forget(self) -> None:
         """Verify everything anew: somebody's keys have changed."""
         self._known.clear()
+        self._same.clear()
 
     def letters(self, owner: str, place: str = "") -> tuple[list[Letter], list[Refusal]]:
         """The messages that stand in the bucket of `owner` (below `place`), and what is refused there."""
@@ -112,16 +124,23 @@ class Scan:
         known = self._known.get((bucket, entry))
         if known is None:
             try:
-                known = self._fetched(bucket, slot, entry)
+                known = self._shared(self._fetched(bucket, slot, entry))
             except Missing as error:  # not remembered: it may come again
                 raise BadMessage("a manifest went away while it was read") from error
             except BadMessage as error:
-                known = error
+                known = Unread(error.sentence, unsigned=isinstance(error, WrongSigner))
             self._known[bucket, entry] = known
-        if isinstance(known, BadMessage):
-            self.unsigned |= isinstance(known, WrongSigner)
-            raise known
+        if isinstance(known, Unread):
+            self.unsigned |= known.unsigned
+            raise BadMessage(known.sentence)
         return known
+
+    def _shared(self, manifest: Manifest) -> Manifest:
+        """The manifest; the long parts that an earlier one has as well, the table of tensors above all, are its."""
+        table, names = manifest.tensors, manifest.recipients
+        software = self._same.setdefault(canonical(manifest.software), manifest.software)
+        same = {"tensors": self._same.setdefault(table, table), "recipients": self._same.setdefault(names, names)}
+        return manifest.model_copy(update={"software": software, **same})
 
     def _fetched(self, bucket: str, slot: Slot, entry: Entry) -> Manifest:
         if entry.size > MANIFEST_LIMIT:

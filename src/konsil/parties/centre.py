@@ -234,8 +234,9 @@ class CentreParty(Party):
         self.heard_abort(step)
 
     def _end(self, outcome: str, why: str = "") -> None:
-        summary = summarise(self.mailbox, self.rules, outcome=outcome, why=why)
-        newest, progress = self.look().latest_global(), summary["progress"]
+        newest = self.look().latest_global()
+        summary = summarise(self.mailbox, self.rules, self.letters, outcome=outcome, why=why)
+        progress = summary["progress"]
         chosen = progress["released"] if outcome == "released" else newest
         model = None if chosen is None else self.letter(Kind.global_, round=chosen).manifest.digest
         content = {"outcome": outcome, "sentence": summary["sentence"], "round": chosen, "model": model}

@@ -29,7 +29,7 @@ from konsil.federation.rounds import next_step
 from konsil.federation.slot import Kind, Slot
 from konsil.federation.steps import Abort, Finish, Step
 from konsil.parties.party import Party
-from konsil.parties.report import current_summary
+from konsil.parties.report import summary_of
 from konsil.parties.round_table import round_table, totals
 from konsil.parties.steering import possible
 from konsil.parties.turn import turn
@@ -45,7 +45,7 @@ def standing(party: Party) -> Json:
     """See above. Raises Missing while the charter has not arrived, Unavailable if the store does not answer."""
     holdings, now = party.look(), party.mailbox.now()
     course, step = party.going, next_step(party.role, holdings, party.charter(), now)
-    summary = current_summary(party.mailbox)
+    summary = summary_of(party.mailbox, party.letters, party.rules)
     table = round_table(party, holdings, summary, now)
     sums, state = totals(table, party.rules.sites), state_of(party, holdings, step)
     said = turn(party, holdings, step)

@@ -48,9 +48,10 @@ from konsil.types import Json
 FORMAT = "konsil.summary/1"
 
 
-def summarise(mailbox: Mailbox, charter: Charter, *, outcome: str = "running", why: str = "") -> Json:
-    """The figures so far. At a site only its own messages and the centre's can be read."""
-    letters = {letter.slot: letter for letter in mailbox.letters()}
+def summarise(
+    mailbox: Mailbox, charter: Charter, letters: Mapping[Slot, Letter], *, outcome: str = "running", why: str = ""
+) -> Json:
+    """The figures so far, of the `letters` that were just looked at. A site can read its own and the centre's alone."""
     holdings = Holdings(mailbox.me, notes_of(letters.values()))
     course = course_of(holdings, charter)
     parts = participation(holdings, charter)

@@ -50,6 +50,10 @@ LEAN = {
     "workers": {"execution_api_timeout": "30", "min_heartbeat_interval": "1"},
 }
 """What is the same everywhere: one parser, quick notice of what died, and room for many waiting runs."""
+SERVER = {"server_type": "gunicorn", "worker_refresh_interval": "43200", "workers": "1"}
+"""An API server grows with what it is asked; every twelve hours a fresh worker takes over (decision 044)."""
+NO_SIDE_DOOR = {"GUNICORN_CMD_ARGS": "--no-control-socket"}
+"""gunicorn would open a socket for commands in the home of its user: one for all places, and a thread that forks."""
 LONG_TAB = "[aria-label='Governance']"
 THEME = {
     "globalCss": {
@@ -137,7 +141,7 @@ def sections(place: Place, dags: Path, keys: dict[str, dict[str, str]]) -> dict[
             "host": HOST,
             "port": str(place.port),
             "base_url": place.url,
-            "workers": "1",
+            **SERVER,
             "instance_name": "Konsil centre" if place.is_centre else f"Konsil site {place.name}",
             "secret_key": kept("api", "secret_key", secrets.token_urlsafe(48)),
             "theme": json.dumps(THEME),
@@ -157,6 +161,7 @@ def environment(place: Place, marker: str) -> dict[str, str]:
         "AIRFLOW_HOME": str(place.airflow_home),
         "KONSIL_HOME": str(place.home),
         "KONSIL_STACK": marker,
+        **NO_SIDE_DOOR,
         "OMP_NUM_THREADS": "1",
         "NO_COLOR": "1",
         "no_proxy": f"{HOST},localhost",

@@ -21,7 +21,7 @@ from konsil.errors import BadInput, Unavailable
 from konsil.files import read_json, write_bytes, write_json
 from konsil.parties.worker_mark import noted
 from konsil.settings import Settings
-from konsil.stack.configuration import link_dags, sections
+from konsil.stack.configuration import NO_SIDE_DOOR, link_dags, sections
 from konsil.stack.places import Place
 from konsil.types import Json
 
@@ -86,7 +86,7 @@ def become(component: str, secret: Path = SECRET, folder: Path = FOLDER, *, argu
     place = configure(secret, folder)
     if component == MIGRATOR:  # it is where the work is done
         noted(own.home, own.image)
-    environment = os.environ | {"AIRFLOW_HOME": str(place.airflow_home), "FORWARDED_ALLOW_IPS": "*"}
+    environment = os.environ | {"AIRFLOW_HOME": str(place.airflow_home), "FORWARDED_ALLOW_IPS": "*"} | NO_SIDE_DOOR
     if component == TASK:
         os.execvpe(arguments[0], list(arguments), environment)  # noqa: S606 - a list, no shell
     await_database(component, environment)

@@ -16,7 +16,7 @@ from konsil.stack.configuration import configure, environment
 from konsil.stack.health import Say, tail, wait_until_ready
 from konsil.stack.login import is_fab, let_people_in, make_admin
 from konsil.stack.places import Place, Plan
-from konsil.stack.processes import find, start, stop
+from konsil.stack.processes import end_rest, find, start, stop
 
 AIRFLOW = ("-m", "airflow")
 COMPONENTS = {
@@ -25,6 +25,9 @@ COMPONENTS = {
     "dag-processor": ("dag-processor",),
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
+
+SERVER = "api-server"
+"""Its worker outlives a parent that was killed, and holds the port."""
 
 
 class Keeper:
@@ -55,6 +58,8 @@ class Keeper:
             if found is not None and found.alive:
                 self._say(f"{self._place.name}: {component} does not answer any more and is started anew")
                 stop([found], folder=folder, grace_s=5)
+            elif found is not None and component == SERVER:
+                end_rest(found, self._plan.marker)
             command = [sys.executable, *AIRFLOW, *arguments]
             start(name, command, folder=folder, env=self._environment, cwd=self._place.airflow_home)
             self._started.add(name)

@@ -100,6 +100,17 @@ def stop(processes: Sequence[Process], *, folder: Path, grace_s: float = 12.0) -
     reap({process.pid for process in alive})
 
 
+def end_rest(gone: Process, marker: str) -> None:
+    """Kill what a process that is gone has left behind in its group."""
+    left = []
+    for process in marked(marker):
+        with suppress(psutil.Error, ProcessLookupError):
+            if os.getpgid(process.pid) == gone.pid:
+                process.kill()
+                left.append(process)
+    psutil.wait_procs(left, timeout=PATIENCE_S)
+
+
 def end_group(pid: int, number: int) -> None:
     """Signal a whole process group; a group that is already gone is fine."""
     with suppress(ProcessLookupError, PermissionError):
