@@ -24,6 +24,8 @@ from konsil.sdk.answers import Question, TaskState
 from konsil.types import Json
 
 ENDED = ("success", "failed")
+PATIENT = 3
+"""Tries of what only reads: a server that has just been started can be silent for longer than one."""
 
 
 class AirflowClient:
@@ -155,15 +157,21 @@ class AirflowClient:
         self._token = str(answer.json()["access_token"])
 
     def _send(self, method: str, url: str, content: Json | None) -> requests.Response:
+        """One request; what only reads is asked for again where a busy server let it wait too long."""
         headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
-        try:
-            return requests.request(method, url, json=content, headers=headers, timeout=self.timeout_s)
-        except requests.RequestException as error:
-            raise Unavailable(
-                f"Airflow at {self.url} does not answer",
-                got=type(error).__name__,
-                hint="Is it running? konsil stack status tells",
-            ) from error
+        left = PATIENT if method == "GET" else 1
+        while True:
+            try:
+                return requests.request(method, url, json=content, headers=headers, timeout=self.timeout_s)
+            except requests.RequestException as error:
+                left -= 1
+                if left and isinstance(error, requests.ReadTimeout):
+                    continue
+                raise Unavailable(
+                    f"Airflow at {self.url} does not answer",
+                    got=type(error).__name__,
+                    hint="Is it running? konsil stack status tells",
+                ) from error
 
 
 def refusal(answer: requests.Response, who: str) -> KonsilError:
