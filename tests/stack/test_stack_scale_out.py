@@ -56,6 +56,30 @@ def test_the_chart_starts_each_component_as_compose_does() -> None:
     assert POD["spec"]["containers"][0]["command"] == ["konsil", "component", container.TASK, "--"]
 
 
+def test_what_the_charts_schema_takes_as_environment_and_nothing_else() -> None:
+    """`env`: objects of the strings name and value, no more; `extraEnv`: a text, which Helm fills in."""
+    for one in VALUES["env"]:
+        assert set(one) == {"name", "value"}
+        assert all(isinstance(text, str) for text in one.values())
+    filled = VALUES["extraEnv"].replace("{{ .Release.Namespace | quote }}", '"konsil-a"')
+    assert "{{" not in filled
+    assert yaml.safe_load(filled) == [{"name": "AIRFLOW__KUBERNETES_EXECUTOR__NAMESPACE", "value": "konsil-a"}]
+
+
+def test_the_api_server_listens_where_a_pod_can() -> None:
+    """In compose it listens on its own name; in Kubernetes that name is a Service's."""
+    (service,) = [one for one in MANIFESTS if one["kind"] == "Service" and one["metadata"]["name"] == "api"]
+    assert service["spec"]["ports"][0]["targetPort"] == container.PORT
+    assert {"name": "AIRFLOW__API__HOST", "value": "0.0.0.0"} in VALUES["env"]  # noqa: S104 - within its pod
+
+
+def test_the_chart_makes_no_account_and_no_database() -> None:
+    for job in ("createUserJob", "webserver"):
+        assert VALUES[job] == {"defaultUser": {"enabled": False}}
+    for part in ("migrateDatabaseJob", "postgresql", "redis", "statsd"):
+        assert VALUES[part] == {"enabled": False}
+
+
 def test_every_mount_is_a_volume_and_what_konsil_reads() -> None:
     for mounts, volumes in (
         (POD["spec"]["containers"][0]["volumeMounts"], POD["spec"]["volumes"]),
