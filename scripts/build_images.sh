@@ -1,9 +1,9 @@
 #!/bin/sh
-# Usage: build_images.sh FOLDER [NAME...]. Build konsil's images (all, or those named) and tag them konsil/NAME.
+# Usage: build_images.sh FOLDER [NAME...]. Build konsil's images (all, or those named).
 # KONSIL_BASE is the Debian they stand on, such as debian@sha256:…. Not set: debian:bookworm-slim by the digest under which
 # a registry gave it to this engine; one made by scripts/base_image.sh has none. Every image says which (base.name).
-# SCALE=,celery (or ,kubernetes) adds what work on several machines needs (docs/scale-out.md); TAG names the tag,
-# KONSIL_BUILD more words for the build, such as --no-cache.
+# SCALE=,celery (or ,kubernetes) adds what work on several machines needs (docs/scale-out.md). The images are
+# tagged konsil/NAME:$KONSIL_TAG, without it latest. KONSIL_BUILD holds more words for the build, such as --no-cache.
 # How this machine reaches its package index (authorities, a folder of wheels) goes in as build secrets and stays out.
 set -eu
 folder=$1; shift
@@ -40,5 +40,5 @@ for name in "$@"; do
         --build-arg BASE="$base" --build-arg VERSION="$version" --build-arg REVISION="$revision" \
         ${TORCH:+--build-arg TORCH="$TORCH"} ${SCALE:+--build-arg SCALE="$SCALE"} \
         --secret id=ca,src="$ca" --secret id=index,src="$index" \
-        ${KONSIL_BUILD:-} --file "$here/containers/$file/Dockerfile" --tag "konsil/$name${TAG:+:$TAG}" "$here"
+        ${KONSIL_BUILD:-} --file "$here/containers/$file/Dockerfile" --tag "konsil/$name:${KONSIL_TAG:-latest}" "$here"
 done

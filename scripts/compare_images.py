@@ -21,7 +21,7 @@ def files(docker: str, image: str) -> dict[str, tuple[str, ...]]:
         with export, tarfile.open(fileobj=export.stdout, mode="r|") as tar:
             return {member.name: facts(tar, member) for member in tar}
     finally:
-        subprocess.run([docker, "rm", made], capture_output=True, check=True)
+        subprocess.run([docker, "rm", "--volumes", made], capture_output=True, check=True)
 
 
 def facts(tar: tarfile.TarFile, member: tarfile.TarInfo) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ sh "$here/scripts/engine.sh" start "$folder/engine"
 [ -n "${KONSIL_BASE:-}" ] || sh "$here/scripts/base_image.sh" debian:bookworm-slim "$folder"
 begun=$(date +%s)
 sh "$here/scripts/build_images.sh" "$folder"
-[ -z "${KONSIL_STACK_CELERY:-}" ] || SCALE=,celery TAG=celery sh "$here/scripts/build_images.sh" "$folder" airflow worker
+[ -z "${KONSIL_STACK_CELERY:-}" ] ||
+    SCALE=,celery KONSIL_TAG=celery sh "$here/scripts/build_images.sh" "$folder" airflow worker
 "$here/.venv/bin/python" "$here/scripts/stack_figures.py" images --seconds $(($(date +%s) - begun)) --docker "$docker"
 "$here/.venv/bin/python" -m pytest -m containers "$here/tests/containers" --basetemp "$folder/pytest"
 "$here/.venv/bin/python" "$here/scripts/stack_figures.py" table

@@ -261,6 +261,24 @@ def build_next(name: str) -> None:
                    capture_output=True)  # fmt: skip
 
 
+def test_a_centre_and_its_store_come_back_too(
+    kept: Moved, prepared: Trial, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    out, model = tmp_path_factory.getbasetemp() / "centre", f"/data/home/models/{MOVED}/model.safetensors"
+    others = [service for service in prepared.services if service not in SERVICES]
+    before = inside("sha256sum", model, service="centre-scheduler").stdout
+    kept_well("backup", out, "--dir", prepared.folder, "--leave-stopped")
+    assert not any(inspected(service)["State"]["Running"] for service in others)
+    leave_store(SECOND)
+    kept_well("uninstall", "--dir", prepared.folder, "--yes")
+    kept_well("restore", out, "--dir", prepared.folder)
+    compose(prepared.folder, "up", "--detach", *others, profiles=prepared.wish.profiles)
+    reach_store(SECOND)
+    wait_until_healthy(others)
+    assert inside("sha256sum", model, service="centre-scheduler").stdout == before
+    assert before
+
+
 def test_an_upgraded_site_takes_part_in_the_next_federation(kept: Moved) -> None:
     cohort = kept.cohort
     with timed("federation_after_upgrade", rounds=2):

@@ -6,6 +6,7 @@ import io
 import shutil
 import tarfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,11 @@ from typer.testing import CliRunner
 
 from konsil.cli.app import assemble
 from konsil.errors import KonsilError
+from konsil.federation.audit_check import verify
 from konsil.federation.steps import Finish
 from konsil.files import write_bytes
 from konsil.parties.backup import backup, restore
+from konsil.parties.steering import go_on, hold
 from konsil.trust.audit import Audit
 
 
@@ -50,6 +53,24 @@ def test_a_restored_site_goes_on_in_the_middle_of_a_run(
     assert [entry["event"] for entry in Audit(home / "audit.jsonl").entries()][-1] == "restored"
     Audit(home / "audit.jsonl").verify()
     assert {type(step) for step in world.work().values()} == {Finish}
+
+
+@pytest.mark.parametrize("is_held", [True, False])
+def test_a_site_that_was_held_before_the_backup_has_nothing_in_the_store_that_its_log_lacks(
+    world: Any, tmp_path: Path, is_held: bool
+) -> None:
+    home, run, out = world.home("A"), world.charter.run, tmp_path / "a.tar"
+    if is_held:
+        hold(home, run)
+    backup(home, out)
+    world.work()  # the old home goes on after the backup, as far as it may
+    shutil.rmtree(home)
+    restore(out, home)
+    if is_held:
+        go_on(home, run)
+    assert {type(step) for step in world.work().values()} == {Finish}
+    with nullcontext() if is_held else pytest.raises(KonsilError, match=r"removed from its end|rewritten"):
+        assert verify(home).heads > 0
 
 
 def test_nothing_is_overwritten(world: Any, tmp_path: Path) -> None:
