@@ -1,7 +1,8 @@
 """Pictures for the guides of what the walk does not pass by, and that what they show does what it says.
 
 A centre and site A with real Airflows, site B by hand, and the instant learner: forms that offer what is there, the
-centre's view of a run, the audit log, the doctor, a question about series, and a charter with nnU-Net's settings.
+centre's view of a run, the audit log, the doctor, a question about series (and who may answer it), and a charter with
+nnU-Net's settings.
 `KONSIL_IMAGES` names the folder; `make images` takes these after the walk's.
 """
 
@@ -27,6 +28,7 @@ from konsil.phantom.hospital import write_hospital
 from konsil.sdk.airflow import AirflowClient
 from konsil.stack.accounts import passwords
 from konsil.stack.places import CENTRE
+from tests.e2e.rights import Town, cells, said
 from tests.e2e.village import COHORT, LEARNER, Village, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.demo]
@@ -185,6 +187,13 @@ def test_a_reviewer_is_asked_which_series(visit: Visit) -> None:
     visit.page.get_by_text("Which series?").first.click()
     visit.page.get_by_text("equally good").first.wait_for()
     visit.keep("which-series")
+
+
+def test_only_who_may_sign_a_cohort_may_choose_its_series(visit: Visit) -> None:
+    (asked,) = visit.client("A", "reviewer").questions("prepare_cohort")
+    town = Town(visit.village.place(CENTRE), visit.village.place("A"))
+    row = [(who, may) for act, who, may in cells("**Who may what**") if act.startswith("choose series")]
+    assert {who: said([town.answer(who, asked)]) for who, _ in row} == dict(row)
 
 
 def ended_by_hand(village: Village) -> None:
