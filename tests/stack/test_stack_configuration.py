@@ -68,6 +68,7 @@ def test_the_api_server_gets_a_fresh_worker_twice_a_day_and_opens_no_other_door(
     configure(site)
     told = settings(site)["api"]
     assert (told["server_type"], told["workers"], told["worker_refresh_interval"]) == ("gunicorn", "1", "43200")
+    assert told["worker_timeout"] == "600"
     assert environment(site, "m")["GUNICORN_CMD_ARGS"] == "--no-control-socket"
 
 

@@ -50,8 +50,9 @@ LEAN = {
     "workers": {"execution_api_timeout": "30", "min_heartbeat_interval": "1"},
 }
 """What is the same everywhere: one parser, quick notice of what died, and room for many waiting runs."""
-SERVER = {"server_type": "gunicorn", "worker_refresh_interval": "43200", "workers": "1"}
-"""An API server grows with what it is asked; every twelve hours a fresh worker takes over (decision 044)."""
+SERVER = {"server_type": "gunicorn", "workers": "1", "worker_refresh_interval": "43200", "worker_timeout": "600"}
+"""An API server grows with what it is asked; every twelve hours a fresh worker takes over (decision 044). One that is
+silent for ten minutes is killed; the two that Airflow gives are too few on a machine that does more than it can."""
 NO_SIDE_DOOR = {"GUNICORN_CMD_ARGS": "--no-control-socket"}
 """gunicorn would open a socket for commands in the home of its user: one for all places, and a thread that forks."""
 LONG_TAB = "[aria-label='Governance']"
