@@ -41,7 +41,7 @@ def enough(undone: str, let_go: Callable[[], None] = lambda: None) -> Iterator[N
         return
     let_go()
     gc.collect()
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    if in_use():
         torch.compiler.reset()  # torch counts how often it compiled one function, and some day gives up: start anew
     give_back()
     raise Exhausted(
@@ -75,8 +75,13 @@ def is_full(error: RuntimeError) -> bool:
 
 def give_back() -> None:
     """Return to the card what torch holds for its own next use; nothing without a card."""
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    if in_use():
         torch.cuda.empty_cache()
+
+
+def in_use() -> bool:
+    """Whether this process has anything on a card."""
+    return bool(torch.cuda.is_initialized())  # type: ignore[no-untyped-call]
 
 
 def free_bytes() -> int | None:
