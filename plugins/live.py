@@ -21,7 +21,7 @@ from konsil.types import Json
 
 FRESH_S = 2.0
 OPEN, KEPT = 8, 64
-"""Parties that stay open (6 kB a message: bench/leak.py's growth, which ends with the run), and pictures kept."""
+"""Parties that stay open (5 kB a message: bench/look.py; it ends with the run), and pictures kept."""
 
 
 class Live:
