@@ -165,11 +165,13 @@ def pools(town: Town, who: str) -> list[int]:
 
 
 def write_xcoms(town: Town, who: str) -> list[int]:
-    """Write the result of a task that is not there, as one that pretends an answer would."""
-    path, content = "taskInstances/approve/xcomEntries", {"key": "return_value", "value": {"accepted": True}}
-    if who == "operator":
-        return [town.at_centre(who, "POST", f"api/v2/dags/run_federation/dagRuns/none/{path}", content)]
-    return [town.at_site(who, "POST", f"api/v2/dags/join_federation/dagRuns/none/{path}", content)]
+    """Write the result of a task of every DAG of a run that is not there, as one that pretends an answer would."""
+    dag_ids = CENTRES if who == "operator" else (*OWN, *ROUNDS, "join_federation")
+    path, content = (
+        "dagRuns/none/taskInstances/approve/xcomEntries",
+        {"key": "return_value", "value": {"accepted": True}},
+    )
+    return [town.ask(town.home_of(who), who, "POST", f"api/v2/dags/{dag_id}/{path}", content) for dag_id in dag_ids]
 
 
 def both(*acts: Act) -> Act:

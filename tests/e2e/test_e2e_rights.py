@@ -14,9 +14,10 @@ import pytest
 import requests
 
 from konsil.demo.people import answer, question_for, until
-from konsil.errors import Refused
+from konsil.errors import BadInput, Refused
 from konsil.files import read_json
 from konsil.learners import registry
+from konsil.sdk.airflow import AirflowClient
 from konsil.sdk.answers import Question
 from konsil.stack import supervisor
 from konsil.stack.accounts import passwords
@@ -117,6 +118,22 @@ def test_the_custodians_answer_is_taken_in_their_name_and_reaches_the_centre(hou
     )
     decision = read_json(village.place("A").home / "runs" / RUN / "decision.json")
     assert (decision["accepted"], decision["by"]) == (False, "custodian")
+
+
+def test_the_role_of_a_reviewer_alone_signs_nothing(house: House) -> None:
+    """Who may answer is named besides (KONSIL_REVIEWERS)."""
+    place, name, password = house.village.place("A"), "newcomer", "a-password-of-a-newcomer"
+    person = {"username": name, "password": password, "roles": [{"name": ROLES["reviewer"]}]}
+    person |= {"first_name": "New", "last_name": "Comer", "email": "newcomer@localhost"}
+    with signed_in(place.url, "admin", passwords(place)["admin"]) as airflow:
+        airflow.done("POST", "auth/fab/v1/users", person)
+    newcomer = AirflowClient(place.url, name, password, timeout_s=120)
+    (asked,) = newcomer.questions("prepare_cohort")
+    wrong = {"chosen_options": ["Nothing of the kind"], "params_input": {}}
+    with pytest.raises(Refused, match="newcomer may not do this"):
+        newcomer.call("PATCH", f"{asked.path}/hitlDetails", wrong)
+    with pytest.raises(BadInput):
+        house.village.person("A", "reviewer").call("PATCH", f"{asked.path}/hitlDetails", wrong)
 
 
 def test_a_role_that_somebody_widened_is_put_right_by_one_command(house: House) -> None:
