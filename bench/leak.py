@@ -25,6 +25,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
@@ -274,6 +275,18 @@ def tables(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def tell(measured: Callable[[], dict[str, Any]], table: Callable[[dict[str, Any]], str], out: Path | None) -> None:
+    """Measure, print the table, and write the figures where somebody wants them."""
+    try:
+        result = measured()
+    except KonsilError as error:
+        sys.exit(error.sentence)
+    print(table(result))
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(result, indent=2) + "\n")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -282,11 +295,4 @@ if __name__ == "__main__":
     chosen = parser.parse_args()
     if chosen.rounds <= SETTLED + 2:
         parser.error(f"--rounds must be more than {SETTLED + 2}: growth is told after the first {SETTLED}")
-    try:
-        result = figures(chosen)
-    except KonsilError as error:
-        sys.exit(error.sentence)
-    print(tables(result))
-    if chosen.json:
-        chosen.json.parent.mkdir(parents=True, exist_ok=True)
-        chosen.json.write_text(json.dumps(result, indent=2) + "\n")
+    tell(lambda: figures(chosen), tables, chosen.json)

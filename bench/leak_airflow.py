@@ -12,7 +12,6 @@ Airflow's own: the list of DAGs and the grid. Weighed and judged as `bench/leak.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sqlite3
 import sys
@@ -27,7 +26,7 @@ import requests
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from bench.leak import SETTLED, Sample, growth, memory_table, total, weighed
+from bench.leak import SETTLED, Sample, growth, memory_table, tell, total, weighed
 from konsil.errors import KonsilError
 from konsil.sdk.airflow import AirflowClient
 from konsil.stack import supervisor
@@ -159,11 +158,4 @@ if __name__ == "__main__":
     chosen = parser.parse_args()
     if chosen.runs <= SETTLED + 2:
         parser.error(f"--runs must be more than {SETTLED + 2}: growth is told after the first {SETTLED}")
-    try:
-        result = figures(chosen)
-    except KonsilError as error:
-        sys.exit(error.sentence)
-    print("\n".join(memory_table(result["memory"])))
-    if chosen.json:
-        chosen.json.parent.mkdir(parents=True, exist_ok=True)
-        chosen.json.write_text(json.dumps(result, indent=2) + "\n")
+    tell(lambda: figures(chosen), lambda result: "\n".join(memory_table(result["memory"])), chosen.json)

@@ -17,6 +17,7 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -133,10 +134,10 @@ def cut(town: Town) -> None:
     (town.home("B") / "hold").unlink()
 
 
-def wait_for(true: object, timeout_s: float = 120.0) -> None:
+def wait_for(true: Callable[[], bool], timeout_s: float = 120.0) -> None:
     """Look again and again."""
     deadline = time.monotonic() + timeout_s
-    while not true():  # type: ignore[operator]
+    while not true():
         if time.monotonic() > deadline:
             raise SystemExit("did not come that far")
         time.sleep(0.05)

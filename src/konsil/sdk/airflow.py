@@ -18,14 +18,16 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
 
 from konsil.errors import BadInput, KonsilError, Missing, Refused, Unavailable
 from konsil.sdk.answers import Question, TaskState
 from konsil.types import Json
 
 ENDED = ("success", "failed")
-PATIENT = 3
-"""Tries of what only reads: a server that has just been started can be silent for longer than one."""
+READ_AGAIN = Retry(total=2, connect=0, status=0, other=0, allowed_methods={"GET"})
+"""What only reads is asked for again: a server that has just been started can be silent for longer than one try."""
 
 
 class AirflowClient:
@@ -157,21 +159,18 @@ class AirflowClient:
         self._token = str(answer.json()["access_token"])
 
     def _send(self, method: str, url: str, content: Json | None) -> requests.Response:
-        """One request; what only reads is asked for again where a busy server let it wait too long."""
         headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
-        left = PATIENT if method == "GET" else 1
-        while True:
-            try:
-                return requests.request(method, url, json=content, headers=headers, timeout=self.timeout_s)
-            except requests.RequestException as error:
-                left -= 1
-                if left and isinstance(error, requests.ReadTimeout):
-                    continue
-                raise Unavailable(
-                    f"Airflow at {self.url} does not answer",
-                    got=type(error).__name__,
-                    hint="Is it running? konsil stack status tells",
-                ) from error
+        try:
+            with requests.Session() as session:
+                for prefix in ("http://", "https://"):
+                    session.mount(prefix, HTTPAdapter(max_retries=READ_AGAIN))
+                return session.request(method, url, json=content, headers=headers, timeout=self.timeout_s)
+        except requests.RequestException as error:
+            raise Unavailable(
+                f"Airflow at {self.url} does not answer",
+                got=type(error).__name__,
+                hint="Is it running? konsil stack status tells",
+            ) from error
 
 
 def refusal(answer: requests.Response, who: str) -> KonsilError:

@@ -7,15 +7,15 @@ its database up to date before it works, and the others wait for that (konsil.st
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from konsil.errors import BadInput, Unavailable
 from konsil.stack.copying import set_variables
 from konsil.stack.engine import Container, Stack, compose, image_id
+from konsil.stack.keeping import Say
 from konsil.stack.wishes import PINNED, WORKER, variable_of
 
-Say = Callable[[str], None]
 HEALTHY_S = 1800.0
 LOOK_S = 3.0
 
