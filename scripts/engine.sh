@@ -8,7 +8,9 @@ case "$action" in
 start)
     if "$docker" info >/dev/null 2>&1; then exit 0; fi
     mkdir -p "$folder"
+    # Docker's own pools hold 31 networks; three stacks beside one another, as the tests of upkeep need them, have 33.
     nohup dockerd --data-root "$folder/data" --exec-root "$folder/run" --pidfile "$folder/dockerd.pid" \
+        --default-address-pool base=172.16.0.0/12,size=24 \
         >"$folder/dockerd.log" 2>&1 &
     for _ in $(seq 120); do
         if "$docker" info >/dev/null 2>&1; then exit 0; fi

@@ -24,7 +24,7 @@ def again(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def build_again(folder: Path, tag: str) -> None:
-    environment = os.environ | {"TAG": tag, "KONSIL_BUILD": "--no-cache"}
+    environment = os.environ | {"KONSIL_TAG": tag, "KONSIL_BUILD": "--no-cache"}
     command = ["sh", str(ROOT / "scripts" / "build_images.sh"), str(folder), *IMAGES]
     end = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=1800)
     assert end.returncode == 0, end.stderr[-2000:]
@@ -36,5 +36,5 @@ def test_a_second_build_holds_the_same_files(again: str, name: str) -> None:
     end = subprocess.run(
         [*script, f"konsil/{name}", f"konsil/{name}:{again}"], capture_output=True, text=True, check=False
     )
-    assert (end.stdout, end.returncode) == ("", 0)
+    assert (end.stdout, end.returncode) == ("", 0), end.stderr[-2000:]
     assert end.stderr.startswith("0 of ")
