@@ -5,6 +5,7 @@ at a time `--times` times, first at the centre, then at a site. The worker of th
 quarter of them. A page that comes later finds room that an earlier one gave back: only what is added counts.
 
     python bench/page_memory.py --json build/bench/page_memory.json
+    python bench/page_memory.py --times 4000 --page "list of DAGs"     does it ever end?
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def asked(village: Village, reader: Reader, name: str, path: str, times: int) ->
     return weights
 
 
-def figures(times: int) -> dict[str, Any]:
+def figures(times: int, only: str) -> dict[str, Any]:
     """The whole run."""
     with tempfile.TemporaryDirectory(prefix="konsil-pages-") as folder:
         village = Village(Path(folder), ["A", "B"], answers_s=300)
@@ -54,6 +55,7 @@ def figures(times: int) -> dict[str, Any]:
                 f"{name}: {title}": asked(village, reader, name, path, times)
                 for name in (CENTRE, "A")
                 for title, path in pages(village, name).items()
+                if only in ("", title)
             }
         finally:
             village.down()
@@ -74,5 +76,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--times", type=int, default=800)
+    parser.add_argument("--page", default="", help="this page alone, by its title in bench/leak.py")
     chosen = parser.parse_args()
-    tell(lambda: figures(chosen.times), table, chosen.json)
+    tell(lambda: figures(chosen.times, chosen.page), table, chosen.json)
