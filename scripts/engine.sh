@@ -39,7 +39,7 @@ start)
     echo "konsil: the container engine did not start; its last line: $(tail -n 1 "$folder/dockerd.log")" >&2
     exit 1 ;;
 stop)
-    [ -e "$folder/dockerd.pid" ] || exit 0
+    [ -e "$folder/dockerd.pid" ] || { restore_host; exit 0; } # Ctrl-C ends the engine before us
     pid=$(cat "$folder/dockerd.pid")
     kill "$pid" 2>/dev/null || true
     for _ in $(seq 120); do
