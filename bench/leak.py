@@ -102,7 +102,7 @@ def line_through(rounds: list[int], weights: list[float]) -> dict[str, Any]:
     return {**ends, "mb_per_round": round(slope, 4), "interval": [round(low, 4), round(high, 4)], "words": words}
 
 
-def pages(village: Village, name: str) -> dict[str, str]:
+def pages(name: str) -> dict[str, str]:
     """What people look at, at one place: the list of DAGs, the grid of the stints, and the tabs."""
     dag = STINTS[name == CENTRE]
     found = {
@@ -128,7 +128,7 @@ class Reader:
     def look(self) -> None:
         """Open every page of every place once."""
         for name in self.village.with_airflow:
-            for title, path in pages(self.village, name).items():
+            for title, path in pages(name).items():
                 began = time.monotonic()
                 self.session(name).get(f"{self.village.place(name).url}/{path}", timeout=120).raise_for_status()
                 self.seconds[title].append(time.monotonic() - began)

@@ -40,7 +40,7 @@ def asked(village: Village, reader: Reader, name: str, path: str, times: int) ->
     return weights
 
 
-def figures(times: int, only: str) -> dict[str, Any]:
+def figures(times: int, only: str | None) -> dict[str, Any]:
     """The whole run."""
     with tempfile.TemporaryDirectory(prefix="konsil-pages-") as folder:
         village = Village(Path(folder), ["A", "B"], answers_s=300)
@@ -54,8 +54,8 @@ def figures(times: int, only: str) -> dict[str, Any]:
             found = {
                 f"{name}: {title}": asked(village, reader, name, path, times)
                 for name in (CENTRE, "A")
-                for title, path in pages(village, name).items()
-                if only in ("", title)
+                for title, path in pages(name).items()
+                if only in (None, title)
             }
         finally:
             village.down()
@@ -75,7 +75,9 @@ def table(result: dict[str, Any]) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the figures here")
-    parser.add_argument("--times", type=int, default=800)
-    parser.add_argument("--page", default="", help="this page alone, by its title in bench/leak.py")
+    parser.add_argument("--times", type=int, default=800, help=f"requests for each page, at least {QUARTERS}")
+    parser.add_argument("--page", choices=pages("A"), help="this page alone")
     chosen = parser.parse_args()
+    if chosen.times < QUARTERS:
+        parser.error(f"--times must be at least {QUARTERS}: memory is weighed after each quarter of the requests")
     tell(lambda: figures(chosen.times, chosen.page), table, chosen.json)

@@ -19,7 +19,7 @@ restore_host() {
     iptables-restore "$folder/rules"
     iptables --policy FORWARD "$policy"
     echo "$forward" > /proc/sys/net/ipv4/ip_forward
-    ip link delete docker0
+    ! ip link show docker0 >/dev/null 2>&1 || ip link delete docker0 # an engine that did not start has none
     rm "$folder/host" "$folder/rules"
 }
 

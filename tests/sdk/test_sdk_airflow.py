@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from konsil.errors import BadInput, Missing, Refused, Unavailable
+from konsil.errors import BadInput, KonsilError, Missing, Refused, Unavailable
 from konsil.sdk.airflow import AirflowClient
 
 Answer = tuple[int, Any]
@@ -55,6 +55,8 @@ def airflow() -> Iterator[Airflow]:
             text = json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(text)))
+            if status == 503:
+                self.send_header("Retry-After", "0")
             self.end_headers()
             with suppress(BrokenPipeError):  # who has waited too long is gone
                 self.wfile.write(text)
@@ -243,6 +245,13 @@ def test_what_only_reads_is_asked_again_where_a_busy_server_was_silent(airflow: 
     with pytest.raises(Unavailable, match="does not answer; got ReadTimeout"):
         busy.trigger("prepare_cohort")
     assert [key for key, _, _ in airflow.asked].count(start) == 1, "nobody knows whether it started"
+
+
+def test_a_server_that_says_come_again_is_heard_once(airflow: Airflow, client: AirflowClient) -> None:
+    airflow.answers[RUN] = (503, {"detail": "The database is away"})
+    with pytest.raises(KonsilError, match="The database is away"):
+        client.state("prepare_cohort", "r1")
+    assert [key for key, _, _ in airflow.asked].count(RUN) == 1
 
 
 def test_a_log_is_lines(airflow: Airflow, client: AirflowClient) -> None:

@@ -26,8 +26,9 @@ from konsil.sdk.answers import Question, TaskState
 from konsil.types import Json
 
 ENDED = ("success", "failed")
-READ_AGAIN = Retry(total=2, connect=0, status=0, other=0, allowed_methods={"GET"})
-"""What only reads is asked for again: a server that has just been started can be silent for longer than one try."""
+READ_AGAIN = Retry(total=2, connect=0, status=0, other=0, allowed_methods={"GET"}, respect_retry_after_header=False)
+"""What only reads is asked for again: a server that has just been started can be silent for longer than one try.
+An answer is an answer, also one that says when to come again."""
 
 
 class AirflowClient:
